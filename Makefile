@@ -1,0 +1,64 @@
+# Everything a contributor runs. Each target sets up what it needs first, and is quick when that is there.
+#
+#   make demo ONCE=1                 the tour, then exit
+#   make test PYTEST_ARGS='-k relay' some tests, more of pytest's options
+#   make bench BENCH_ARGS='--help'
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# As many test processes as cores, each with servers of its own; PYTEST_WORKERS=0 runs all in one.
+PYTEST_WORKERS ?= auto
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench lock clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+demo: $(STAMP) ## a sharded shop on this machine, and a tour through it
+	@$(BIN)/shardproxy demo $(if $(ONCE),--once)
+
+test: $(STAMP) ## all tests, against real database servers
+	@.ci/need mariadbd=mariadb-server-core mariadb-install-db=mariadb-server-core mariadb=mariadb-client sysbench=sysbench
+	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
+
+lint: $(STAMP) ## style, types, layers, generated and example files
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m shardproxy.config.schema --check schemas/config.schema.json
+	@$(BIN)/python -m pytest -q tests/unit/test_docker_files.py tests/unit/test_example_configs.py
+
+format: $(STAMP) ## put the code into the one shape
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(STAMP) ## throughput, latency and CPU per query, next to HAProxy and no proxy
+	@.ci/need mariadbd=mariadb-server-core mariadb-install-db=mariadb-server-core mariadb=mariadb-client sysbench=sysbench haproxy=haproxy
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+# By hand, after a change of dependencies; needs pip-tools in the environment that runs it.
+lock: ## pin the dependencies anew
+	CUSTOM_COMPILE_COMMAND='make lock' pip-compile --quiet --generate-hashes --extra test --extra lint --all-build-deps \
+	  --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	  --output-file requirements.lock pyproject.toml
+
+clean: ## remove the environment and everything generated
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+# The stamp is older than the lock or the project file: install again. pip removes nothing that the lock has dropped,
+# so the environment is made anew.
+$(STAMP): requirements.lock pyproject.toml
+	@set -e; \
+	python=$$(.ci/python); \
+	echo "Setting up $(VENV) with $$($$python --version) …"; \
+	rm -rf $(VENV); \
+	$$python -m venv $(VENV); \
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock; \
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .; \
+	touch $@
