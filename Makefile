@@ -7,7 +7,9 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+# Stamps: the proxy can run; tests and lint can too.
+RUN := $(VENV)/.run
+DEV := $(VENV)/.dev
 # As many test processes as cores, each with servers of its own; PYTEST_WORKERS=0 runs all in one.
 PYTEST_WORKERS ?= auto
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -18,14 +20,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
-demo: $(STAMP) ## a sharded shop on this machine, and a tour through it
+demo: $(RUN) ## a sharded shop on this machine, and a tour through it
 	@$(BIN)/shardproxy demo $(if $(ONCE),--once)
 
-test: $(STAMP) ## all tests, against real database servers
+test: $(DEV) ## all tests, against real database servers
 	@.ci/need mariadbd=mariadb-server-core mariadb-install-db=mariadb-server-core mariadb=mariadb-client sysbench=sysbench
 	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
 
-lint: $(STAMP) ## style, types, layers, generated and example files
+lint: $(DEV) ## style, types, layers, generated and example files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -33,27 +35,28 @@ lint: $(STAMP) ## style, types, layers, generated and example files
 	@$(BIN)/python -m shardproxy.config.schema --check schemas/config.schema.json
 	@$(BIN)/python -m pytest -q tests/unit/test_docker_files.py tests/unit/test_example_configs.py
 
-format: $(STAMP) ## put the code into the one shape
+format: $(DEV) ## put the code into the one shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(STAMP) ## throughput, latency and CPU per query, next to HAProxy and no proxy
+bench: $(DEV) ## throughput, latency and CPU per query, next to HAProxy and no proxy
 	@.ci/need mariadbd=mariadb-server-core mariadb-install-db=mariadb-server-core mariadb=mariadb-client sysbench=sysbench haproxy=haproxy
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 # By hand, after a change of dependencies; needs pip-tools in the environment that runs it.
+PIP_COMPILE = CUSTOM_COMPILE_COMMAND='make lock' pip-compile --quiet --generate-hashes --all-build-deps --allow-unsafe \
+	--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 lock: ## pin the dependencies anew
-	CUSTOM_COMPILE_COMMAND='make lock' pip-compile --quiet --generate-hashes --extra test --extra lint --all-build-deps \
-	  --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-	  --output-file requirements.lock pyproject.toml
+	$(PIP_COMPILE) --output-file requirements.lock pyproject.toml
+	$(PIP_COMPILE) --extra test --extra lint --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 
 clean: ## remove the environment and everything generated
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
-# The stamp is older than the lock or the project file: install again. pip removes nothing that the lock has dropped,
-# so the environment is made anew.
-$(STAMP): requirements.lock pyproject.toml
+# A lock or the project file is newer than the stamp: install again. pip leaves in place what a lock has dropped, so the
+# environment is made anew. What only tests and lint need is added when one of them is asked for.
+$(RUN): requirements.lock pyproject.toml
 	@set -e; \
 	python=$$(.ci/python); \
 	echo "Setting up $(VENV) with $$($$python --version) …"; \
@@ -62,3 +65,8 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock; \
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .; \
 	touch $@
+
+$(DEV): $(RUN) requirements-dev.lock
+	@echo "Adding the tools for tests and lint …"
+	@$(BIN)/pip install --quiet --require-hashes --requirement requirements-dev.lock
+	@touch $@
