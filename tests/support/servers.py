@@ -164,12 +164,12 @@ class MariaDB(DatabaseServer):
 
     @classmethod
     def binary(cls) -> str:
-        return _which("mariadbd", "mariadb-server")
+        return _which("mariadbd", "mariadb-server-core")
 
     @classmethod
     def _create_template(cls, data_dir: Path, log: Path) -> None:
         common = ["--no-defaults", f"--datadir={data_dir}", *_as_root(), "--innodb-log-file-size=16M"]
-        install = [_which("mariadb-install-db", "mariadb-server"), *common]
+        install = [_which("mariadb-install-db", "mariadb-server-core"), *common]
         _run([*install, "--auth-root-authentication-method=normal", "--skip-test-db"], log)
         # In bootstrap mode the grant tables are not loaded until they are flushed.
         _run([cls.binary(), *common, "--bootstrap"], log, stdin="FLUSH PRIVILEGES;\n" + _USERS)
