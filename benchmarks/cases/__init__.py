@@ -1,0 +1,17 @@
+"""The cases, in the order in which they run."""
+
+from collections.abc import Callable
+
+from benchmarks.cases import idle, oltp, plan_cache, scatter, stream
+from benchmarks.lab import Lab
+from benchmarks.report import Table
+
+CASES: dict[str, Callable[[Lab], Table]] = {
+    "point-select": oltp.point_select,
+    "read-only": oltp.read_only,
+    "write-only": oltp.write_only,
+    "scatter": scatter.measure,
+    "stream": stream.measure,
+    "idle": idle.measure,
+    "plan-cache": plan_cache.measure,
+}

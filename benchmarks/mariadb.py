@@ -1,0 +1,101 @@
+"""MariaDB servers, each on a copy of one freshly installed data directory."""
+
+import getpass
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pymysql
+
+from benchmarks.daemon import Daemon, find_tool, free_port
+from benchmarks.errors import BenchmarkError
+
+USER = PASSWORD = "sp"
+
+# The same for every server. Nothing waits for the disk, and all rows fit into memory, so that what differs between
+# two runs is what stands in front of the server.
+_SETTINGS = (
+    "--bind-address=127.0.0.1",
+    "--skip-name-resolve",
+    "--skip-log-bin",
+    "--performance-schema=OFF",
+    "--innodb-buffer-pool-size=512M",
+    "--innodb-log-file-size=256M",
+    "--innodb-flush-log-at-trx-commit=0",
+    "--innodb-stats-persistent-sample-pages=64",
+    "--max-connections=5000",
+    "--back-log=1024",
+    "--max-allowed-packet=64M",
+    "--thread-cache-size=64",
+    "--character-set-server=utf8mb4",
+)
+
+
+class MariaDb:
+    """A running server on a port of its own."""
+
+    def __init__(self, name: str, template: Path, folder: Path, schemas: Iterable[str]) -> None:
+        self.port = free_port()
+        data = folder / name
+        shutil.copytree(template, data)
+        setup = folder / f"{name}.sql"
+        setup.write_text("".join(f"{line};\n" for line in _setup_statements(schemas)), encoding="utf-8")
+        argv = [
+            find_tool("mariadbd", "mysqld"),
+            "--no-defaults",  # first, or the machine's own settings would count
+            f"--datadir={data}",
+            f"--port={self.port}",
+            f"--socket={data}/server.sock",
+            f"--pid-file={data}/server.pid",
+            f"--user={getpass.getuser()}",
+            f"--init-file={setup}",
+            *_SETTINGS,
+        ]
+        self.daemon = Daemon(name, argv, folder / f"{name}.log")
+
+    def wait_ready(self) -> None:
+        """Wait until the server takes our login."""
+        self.daemon.wait_ready(self._answers)
+
+    def execute(self, schema: str, statements: Sequence[str]) -> None:
+        """Run statements as they are, past every proxy."""
+        with (
+            pymysql.connect(
+                host="127.0.0.1", port=self.port, user=USER, password=PASSWORD, database=schema, autocommit=True
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
+            for statement in statements:
+                cursor.execute(statement)
+
+    def _answers(self) -> bool:
+        try:
+            pymysql.connect(host="127.0.0.1", port=self.port, user=USER, password=PASSWORD, connect_timeout=2).close()
+        except pymysql.err.OperationalError:
+            return False
+        return True
+
+
+def install_template(folder: Path) -> Path:
+    """Make the data directory that each server gets a copy of."""
+    data = folder / "template"
+    argv = [
+        find_tool("mariadb-install-db", "mysql_install_db"),
+        "--no-defaults",
+        f"--datadir={data}",
+        f"--user={getpass.getuser()}",
+        "--auth-root-authentication-method=normal",
+        "--skip-test-db",
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchmarkError(f"mariadb-install-db failed:\n{done.stdout[-1000:]}{done.stderr[-1000:]}")
+    return data
+
+
+def _setup_statements(schemas: Iterable[str]) -> Iterable[str]:
+    yield f"CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{PASSWORD}'"
+    yield f"GRANT ALL ON *.* TO '{USER}'@'%'"
+    for schema in schemas:
+        yield f"CREATE DATABASE IF NOT EXISTS {schema}"
