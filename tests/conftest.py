@@ -5,11 +5,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import hypothesis
 import pytest
 
 from tests.support import process
 from tests.support.proxy import ProxyProcess
 from tests.support.servers import DatabaseServer, ExternalServer, MariaDB, MySQL
+
+# A busy machine is no failure; a hang is, and the time limit per test sees to that.
+hypothesis.settings.register_profile("shardproxy", deadline=None)
+hypothesis.settings.load_profile("shardproxy")
 
 ORACLE_SCHEMA = "app"
 P = TypeVar("P", bound=process.ServerProcess)
@@ -50,6 +55,8 @@ def shards() -> Iterator[Shards]:
     """Two MariaDB servers with the schemas app_0 … app_3, and a third, the oracle, with `app`. Shared by all tests."""
     addresses = os.environ.get("SHARDPROXY_TEST_MYSQL", "")
     if addresses:
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            pytest.fail("servers given by SHARDPROXY_TEST_MYSQL serve one test process: set PYTEST_WORKERS=0")
         given = [ExternalServer(address.strip()) for address in addresses.split(",")]
         running: list[Server] = [given[i % len(given)] for i in range(3)]
     else:
