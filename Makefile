@@ -7,7 +7,8 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
-# Stamps: the proxy can run; tests and lint can too.
+# Stamps: what the lock names is there; the proxy can run; the tools for tests and lint are there too.
+LOCKED := $(VENV)/.locked
 RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
 # As many test processes as cores, each with servers of its own; PYTEST_WORKERS=0 runs all in one.
@@ -23,11 +24,11 @@ help: ## this list
 demo: $(RUN) ## a sharded shop on this machine, and a tour through it
 	@$(BIN)/shardproxy demo $(if $(ONCE),--once)
 
-test: $(DEV) ## all tests, against real database servers
+test: $(RUN) $(DEV) ## all tests, against real database servers
 	@.ci/need mariadbd=mariadb-server-core mariadb-install-db=mariadb-server-core mariadb=mariadb-client sysbench=sysbench
 	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
 
-lint: $(DEV) ## style, types, layers, generated and example files
+lint: $(RUN) $(DEV) ## style, types, layers, generated and example files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -39,7 +40,7 @@ format: $(DEV) ## put the code into the one shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(DEV) ## throughput, latency and CPU per query, next to HAProxy and no proxy
+bench: $(RUN) $(DEV) ## throughput, latency and CPU per query, next to HAProxy and no proxy
 	@.ci/need mariadbd=mariadb-server-core mariadb-install-db=mariadb-server-core mariadb=mariadb-client sysbench=sysbench haproxy=haproxy
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
@@ -54,19 +55,24 @@ clean: ## remove the environment and everything generated
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
-# A lock or the project file is newer than the stamp: install again. pip leaves in place what a lock has dropped, so the
-# environment is made anew. What only tests and lint need is added when one of them is asked for.
-$(RUN): requirements.lock pyproject.toml
+# pip leaves in place what a lock has dropped, so a new lock makes the environment anew. What only tests and lint need is
+# added when one of them is asked for.
+$(LOCKED): requirements.lock
 	@set -e; \
 	python=$$(.ci/python); \
 	echo "Setting up $(VENV) with $$($$python --version) …"; \
 	rm -rf $(VENV); \
 	$$python -m venv $(VENV); \
 	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock; \
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .; \
 	touch $@
 
-$(DEV): $(RUN) requirements-dev.lock
+# `pip check` finds a dependency that stands in the project file and not in the lock.
+$(RUN): $(LOCKED) pyproject.toml
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/pip check > /dev/null || { $(BIN)/pip check; echo 'Run make lock.'; exit 1; } >&2
+	@touch $@
+
+$(DEV): $(LOCKED) requirements-dev.lock
 	@echo "Adding the tools for tests and lint …"
 	@$(BIN)/pip install --quiet --require-hashes --requirement requirements-dev.lock
 	@touch $@
