@@ -1,0 +1,1 @@
+"""What operators see: health, readiness, metrics and status over HTTP."""

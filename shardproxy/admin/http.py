@@ -1,0 +1,66 @@
+"""The admin port. It answers questions; it changes nothing."""
+
+from __future__ import annotations
+
+import json
+
+from aiohttp import web
+
+from shardproxy.admin.metrics import render_metrics
+from shardproxy.admin.status import status
+from shardproxy.config.model import Address
+from shardproxy.server.listener import Listener
+from shardproxy.session.router import Router
+
+
+class AdminServer:
+    """HTTP for health checks, Prometheus and `shardctl`."""
+
+    def __init__(self, router: Router, listener: Listener) -> None:
+        self.router = router
+        self.port = 0
+        self._listener = listener
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Open the port."""
+        app = web.Application()
+        app.add_routes(
+            [
+                web.get("/healthz", self._health),
+                web.get("/readyz", self._ready),
+                web.get("/metrics", self._metrics),
+                web.get("/api/status", self._status),
+            ]
+        )
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        address = Address.parse(self.router.loaded.config.proxy.admin)
+        site = web.TCPSite(self._runner, address.host, address.port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Close the port."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _health(self, request: web.Request) -> web.Response:
+        """The process is alive."""
+        return web.Response(text="ok\n")
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        """Every shard's schema is known and the proxy is not shutting down."""
+        router = self.router
+        if router.ready:
+            return web.Response(text="ready\n")
+        reason = "draining" if router.draining else "schema not read yet: " + ", ".join(router.catalog.unread_shards)
+        return web.Response(text=reason + "\n", status=503)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return web.Response(
+            body=render_metrics(self.router), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        )
+
+    async def _status(self, request: web.Request) -> web.Response:
+        return web.Response(text=json.dumps(status(self.router)), content_type="application/json")

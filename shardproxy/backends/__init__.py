@@ -1,0 +1,1 @@
+"""The database servers behind the shards: engines, pools, health, and what their schemas look like."""

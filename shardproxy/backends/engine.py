@@ -1,0 +1,150 @@
+"""What the rest of the program may expect of a database engine, whichever it is.
+
+A *relaying* engine speaks MySQL's protocol itself, so its answers can be forwarded undecoded. A *row* engine takes translated
+SQL and gives rows, which are encoded here. Both give the same `ResultStream` where rows have to be looked at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from shardproxy.protocol.packets import EofPacket, OkPacket
+from shardproxy.protocol.resultset import ColumnDefinition
+from shardproxy.protocol.scanner import ResponseScanner
+
+# Connections of one kind are interchangeable: CLIENT_FOUND_ROWS, then character set and collation.
+ConnectionKind = tuple[bool, str, str]
+DEFAULT_KIND: ConnectionKind = (False, "utf8mb4", "")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Limits of one server's connections, in seconds where nothing else is said."""
+
+    pool_size: int
+    pool_wait_s: float
+    pool_queue: int
+    pool_idle_s: float
+    connect_timeout_s: float
+    query_timeout_s: float
+    health_interval_s: float
+
+
+class RelayTarget(Protocol):
+    """Where a relayed response goes. `relay_end` or `relay_lost` is called exactly once, with nothing of the response to come."""
+
+    def relay_bytes(self, data: bytes) -> None:
+        """A part of the response, whole or not."""
+
+    def relay_end(self, connection: Connection, scanner: ResponseScanner) -> None:
+        """The response is over; `scanner.final` is its last part, which was not forwarded yet."""
+
+    def relay_lost(self, connection: Connection, started: bool) -> None:
+        """The connection was lost; `started` says whether anything had been forwarded."""
+
+
+class ResultStream(Protocol):
+    """One answer, row by row. Read it to its end, or `abandon` it, before the connection is used again."""
+
+    @property
+    def columns(self) -> list[ColumnDefinition]:
+        """The result's columns; none for a statement that gives no rows."""
+
+    @property
+    def ok(self) -> OkPacket | None:
+        """The OK of a statement that gives no rows."""
+
+    @property
+    def eof(self) -> EofPacket | None:
+        """The end of the rows, once they have all been read."""
+
+    async def wait_ready(self) -> None:
+        """Until the columns are known or the statement has succeeded; raises `ServerError` where it failed."""
+
+    async def next_rows(self) -> list[bytes] | None:
+        """The next text-row payloads (at least one), or None at the end; raises `ServerError` or `ProxyError`."""
+
+
+@dataclass(slots=True)
+class BufferedResult:
+    """A small answer, whole."""
+
+    columns: list[ColumnDefinition]
+    rows: list[bytes]
+    ok: OkPacket | None
+    warnings: int = 0
+
+
+class Connection(Protocol):
+    """One connection to a server. It serves one statement at a time.
+
+    `kind` is what its session has been set to. `primed` counts the session settings that were applied to it (see `executor`).
+    `status` are the status bits of its last answer.
+    """
+
+    shard: str
+    kind: ConnectionKind
+    relays: bool
+    closed: bool
+    primed: int
+    status: int
+    started_at: float
+    schema: str
+
+    def send(self, sql: bytes) -> ResultStream:
+        """Send a statement; its answer is awaited with `wait_ready`. Several connections can thus work at the same time."""
+
+    async def query(self, sql: bytes) -> BufferedResult:
+        """Run a statement with a small answer."""
+
+    def relay(self, packet: bytes, target: RelayTarget) -> None:
+        """Send a framed command and forward its response (relaying engines only)."""
+
+    async def field_list(self, body: bytes) -> list[ColumnDefinition]:
+        """The columns that COM_FIELD_LIST asks for."""
+
+    async def set_kind(self, kind: ConnectionKind) -> None:
+        """Change the character set; FOUND_ROWS cannot change."""
+
+    async def reset(self) -> None:
+        """Bring the session back to how it was after connecting."""
+
+    def pause(self) -> None:
+        """Stop reading: whoever gets the rows is slow."""
+
+    def resume(self) -> None:
+        """Read on."""
+
+    def abort(self, kill: bool = True) -> None:
+        """Close at once; `kill` also stops what the server is still doing for it."""
+
+
+class Engine(Protocol):
+    """How connections to one server are made and what is asked of it about its schema."""
+
+    label: str
+    schema: str
+
+    async def connect(self, kind: ConnectionKind) -> Connection:
+        """A new connection, logged in; raises `ProxyError` (SP1401) where there is none to be had in time."""
+
+    async def load_schema(self, connection: Connection) -> ShardSchema:
+        """What the shard's schema holds."""
+
+    async def close(self) -> None:
+        """Give up what the engine itself holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSchema:
+    """Raw answers of one shard, for the catalog: rows of text values."""
+
+    columns: list[tuple[str | None, ...]]
+    unique_keys: list[tuple[str | None, ...]]
+    views: list[tuple[str | None, ...]]
+    routines: list[str]
+    collations: dict[str, bytes]
+    server_version: str
+    flavour: str
+    sql_mode: str

@@ -1,0 +1,302 @@
+"""Connections to MySQL and MariaDB: aiomysql connects and logs in, then this protocol takes the transport over.
+
+A connection is idle, relaying (bytes go to a client as they come; see `ResponseScanner`) or reading (rows are taken apart for a
+merge or for the proxy itself). Bytes that arrive while it is idle, or a response that cannot be followed, end it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import perf_counter
+
+from shardproxy.backends.engine import BufferedResult, ConnectionKind, RelayTarget
+from shardproxy.errors import BACKEND_LOST, BACKEND_PROTOCOL, QUERY_TIMEOUT, ProxyError, ServerError
+from shardproxy.protocol.flags import Command
+from shardproxy.protocol.framing import encode_packet
+from shardproxy.protocol.packets import EofPacket, OkPacket
+from shardproxy.protocol.result_reader import ResultReader
+from shardproxy.protocol.resultset import ColumnDefinition
+from shardproxy.protocol.scanner import DONE, ROWS, ResponseScanner
+from shardproxy.protocol.wire_types import MalformedPacket
+
+# Rows waiting in one stream before the server is made to wait.
+HIGH_WATER_BYTES = 256 * 1024
+
+
+class MySQLConnection(asyncio.Protocol):
+    """One connection to a server; see `engine.Connection`."""
+
+    relays = True
+
+    def __init__(
+        self,
+        shard: str,
+        schema: str,
+        kind: ConnectionKind,
+        transport: asyncio.Transport,
+        thread_id: int,
+        on_abandon: Callable[[int], None],
+    ) -> None:
+        self.shard = shard
+        self.schema = schema
+        self.kind = kind
+        self.closed = False
+        self.primed = 0
+        self.status = 2
+        self.started_at = 0.0
+        self.thread_id = thread_id
+        self.keep: object = None
+        self.on_closed: Callable[[MySQLConnection], None] | None = None
+        self._initial_kind = kind
+        self._transport = transport
+        self._on_abandon = on_abandon
+        self._target: RelayTarget | None = None
+        self._scanner: ResponseScanner | None = None
+        self._reader: ResultReader | None = None
+        self._wakeup: asyncio.Future[None] | None = None
+        self._paused = False
+        self._timed_out = False
+        self._forwarded = False
+
+    # -- asyncio.Protocol ---------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the server."""
+        scanner = self._scanner
+        try:
+            if scanner is not None:
+                forward = scanner.feed(data)
+                target = self._target
+                assert target is not None
+                if scanner.state == DONE:
+                    self._target = self._scanner = None
+                    terminal = scanner.terminal
+                    if terminal[0] == 0xFE:
+                        self.status = terminal[3] | terminal[4] << 8
+                    target.relay_end(self, scanner)
+                elif forward:
+                    self._forwarded = True
+                    target.relay_bytes(forward)
+            elif self._reader is not None:
+                self._read(data)
+            else:
+                # A server says something unasked only when it is about to close, as MySQL does for idle connections.
+                self.abort(kill=False)
+        except MalformedPacket:
+            self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The server, the network or we ourselves closed the connection."""
+        self.closed = True
+        target, self._target, self._scanner = self._target, None, None
+        if target is not None:
+            target.relay_lost(self, self._forwarded)
+        self._wake()
+        if self.on_closed is not None:
+            self.on_closed(self)
+
+    # -- relaying -----------------------------------------------------------------------------------------------------
+
+    def relay(self, packet: bytes, target: RelayTarget) -> None:
+        """Send a framed command and forward its response."""
+        self._target = target
+        self._scanner = ResponseScanner()
+        self._forwarded = False
+        self.started_at = perf_counter()
+        self._transport.write(packet)
+
+    def pause(self) -> None:
+        """Stop reading: whoever gets the rows is slow."""
+        if not self._paused and not self.closed:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._paused and not self.closed:
+            self._paused = False
+            self._transport.resume_reading()
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def send(self, sql: bytes) -> MySQLStream:
+        """Send a statement; its answer is awaited with `wait_ready`."""
+        return self._send(b"\x03" + sql, ResultReader())
+
+    async def query(self, sql: bytes) -> BufferedResult:
+        """Run a statement with a small answer."""
+        stream = self.send(sql)
+        await stream.wait_ready()
+        rows: list[bytes] = []
+        while (batch := await stream.next_rows()) is not None:
+            rows += batch
+        warnings = stream.ok.warnings if stream.ok else stream.eof.warnings if stream.eof else 0
+        return BufferedResult(stream.columns, rows, stream.ok, warnings)
+
+    async def field_list(self, body: bytes) -> list[ColumnDefinition]:
+        """The columns that COM_FIELD_LIST asks for."""
+        return (await self._start(bytes((Command.FIELD_LIST,)) + body, ResultReader.of_columns())).columns
+
+    async def ping(self) -> None:
+        """Raises where the server does not answer."""
+        await self._start(bytes((Command.PING,)), ResultReader())
+
+    async def disable_multi_statements(self) -> None:
+        """aiomysql switches them on; a statement is then one statement again, whatever a client writes into it."""
+        reader = ResultReader.of_columns()
+        await self._start(bytes((Command.SET_OPTION, 1, 0)), reader)
+
+    async def set_kind(self, kind: ConnectionKind) -> None:
+        """Change the character set; FOUND_ROWS cannot change."""
+        tail = f" COLLATE '{kind[2]}'" if kind[2] else ""
+        await self.query(f"SET NAMES '{kind[1]}'{tail}".encode())
+        self.kind = (self.kind[0], kind[1], kind[2])
+
+    async def reset(self) -> None:
+        """COM_RESET_CONNECTION: rolls back, drops temporary tables and locks, forgets variables."""
+        await self._start(bytes((Command.RESET_CONNECTION,)), ResultReader())
+        self.primed = 0
+        await self.set_kind(self._initial_kind)
+
+    async def _start(self, payload: bytes, reader: ResultReader) -> MySQLStream:
+        stream = self._send(payload, reader)
+        await stream.wait_ready()
+        return stream
+
+    def _send(self, payload: bytes, reader: ResultReader) -> MySQLStream:
+        if self.closed:
+            raise ProxyError(BACKEND_LOST, f"the connection to shard {self.shard} is closed")
+        if self._reader is not None or self._scanner is not None:
+            raise ProxyError(BACKEND_PROTOCOL, f"the connection to shard {self.shard} is busy")
+        self._reader = reader
+        self.started_at = perf_counter()
+        self._transport.write(encode_packet(payload, 0))
+        return MySQLStream(self, reader)
+
+    def _read(self, data: bytes) -> None:
+        reader = self._reader
+        assert reader is not None
+        reader.feed(data)
+        if reader.row_bytes > HIGH_WATER_BYTES and not reader.done:
+            self.pause()
+        if reader.done:
+            self._reader = None
+            if reader.ok is not None:
+                self.status = reader.ok.status
+            elif reader.eof is not None:
+                self.status = reader.eof.status
+        if reader.ready:
+            self._wake()
+
+    async def wait(self) -> None:
+        """Until more has come; raises where the connection is lost or the time is up."""
+        if self.closed:
+            self._raise_lost()
+        self.resume()
+        loop = asyncio.get_running_loop()
+        self._wakeup = loop.create_future()
+        try:
+            await self._wakeup
+        except asyncio.CancelledError:
+            # Nobody will read the rest of this answer.
+            self.abort()
+            raise
+        finally:
+            self._wakeup = None
+
+    def _raise_lost(self) -> None:
+        if self._timed_out:
+            raise ProxyError(
+                QUERY_TIMEOUT, f"the statement on shard {self.shard} ran longer than its time limit and was stopped"
+            )
+        raise ProxyError(BACKEND_LOST, f"the connection to shard {self.shard} was lost during the statement")
+
+    def _wake(self) -> None:
+        if self._wakeup is not None and not self._wakeup.done():
+            self._wakeup.set_result(None)
+
+    # -- ending -------------------------------------------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """Whether a response is outstanding."""
+        return self._scanner is not None or self._reader is not None
+
+    @property
+    def in_rows(self) -> bool:
+        """Whether a relayed response has come as far as its rows."""
+        return self._scanner is not None and self._scanner.state == ROWS
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the connection was closed because its statement ran too long."""
+        return self._timed_out
+
+    def time_out(self) -> None:
+        """The statement has had its time."""
+        self._timed_out = True
+        self.abort()
+
+    def abort(self, kill: bool = True) -> None:
+        """Close at once; `kill` also stops what the server is still doing for it."""
+        if self.closed:
+            return
+        if kill and self.busy:
+            self._on_abandon(self.thread_id)
+        self.closed = True
+        self._transport.abort()
+
+    def quit(self) -> None:
+        """Say goodbye and close; for an idle connection."""
+        if not self.closed:
+            self.closed = True
+            self._transport.write(encode_packet(bytes((Command.QUIT,)), 0))
+            self._transport.close()
+
+
+class MySQLStream:
+    """An answer that is read row by row; see `engine.ResultStream`."""
+
+    def __init__(self, connection: MySQLConnection, reader: ResultReader) -> None:
+        self._connection = connection
+        self._reader = reader
+
+    @property
+    def columns(self) -> list[ColumnDefinition]:
+        """The result's columns; none for a statement that gives no rows."""
+        return self._reader.columns
+
+    @property
+    def ok(self) -> OkPacket | None:
+        """The OK of a statement that gives no rows."""
+        return self._reader.ok
+
+    @property
+    def eof(self) -> EofPacket | None:
+        """The end of the rows, once they have all been read."""
+        return self._reader.eof
+
+    async def wait_ready(self) -> None:
+        """Until the columns, an OK or an error are there."""
+        while not self._reader.ready:
+            if self._connection.closed:
+                self._connection._raise_lost()
+            await self._connection.wait()
+        self._check()
+
+    async def next_rows(self) -> list[bytes] | None:
+        """The next rows, or None at the end."""
+        while not self._reader.rows:
+            self._check()
+            if self._reader.done:
+                return None
+            if self._connection.closed:
+                self._connection._raise_lost()
+            await self._connection.wait()
+        return self._reader.take_rows()
+
+    def _check(self) -> None:
+        error = self._reader.error
+        if error is not None:
+            raise ServerError(error.errno, error.sqlstate, error.message, self._connection.shard)

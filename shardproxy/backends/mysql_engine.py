@@ -1,0 +1,148 @@
+"""Connecting to a MySQL or MariaDB server, and asking it about its schema."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Final
+
+import aiomysql
+import pymysql.err
+from pymysql.constants import CLIENT
+
+from shardproxy.backends.engine import DEFAULT_KIND, Connection, ConnectionKind, ServerSettings, ShardSchema
+from shardproxy.backends.mysql import MySQLConnection
+from shardproxy.config.model import ServerUrl
+from shardproxy.errors import BACKEND_PROTOCOL, NO_BACKEND, ProxyError, ServerError
+from shardproxy.protocol.resultset import parse_row
+
+log = logging.getLogger(__name__)
+
+# What is read of a server's schema. The order of the columns is that of `catalog_builder`.
+_COLUMNS: Final = """
+SELECT c.TABLE_NAME, c.COLUMN_NAME, c.DATA_TYPE, c.COLUMN_TYPE, c.IS_NULLABLE, c.CHARACTER_SET_NAME, c.COLLATION_NAME,
+       c.CHARACTER_MAXIMUM_LENGTH, c.NUMERIC_SCALE, c.DATETIME_PRECISION, c.EXTRA, c.COLUMN_DEFAULT, c.GENERATION_EXPRESSION
+FROM information_schema.COLUMNS c JOIN information_schema.TABLES t
+  ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME
+WHERE c.TABLE_SCHEMA = DATABASE() AND t.TABLE_TYPE IN ('BASE TABLE', 'VIEW')
+ORDER BY c.TABLE_NAME, c.ORDINAL_POSITION"""
+_UNIQUE_KEYS: Final = """
+SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS
+WHERE TABLE_SCHEMA = DATABASE() AND NON_UNIQUE = 0 ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"""
+_VIEWS: Final = "SELECT TABLE_NAME, VIEW_DEFINITION FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()"
+_ROUTINES: Final = "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE() AND ROUTINE_TYPE = 'FUNCTION'"
+
+
+class MySQLEngine:
+    """One MySQL or MariaDB server; see `engine.Engine`."""
+
+    def __init__(self, shard: str, url: ServerUrl, settings: ServerSettings) -> None:
+        self.shard = shard
+        self.label = url.label
+        self.schema = url.schema_name
+        self._url = url
+        self._settings = settings
+        self._kills: set[asyncio.Task[None]] = set()
+
+    async def connect(self, kind: ConnectionKind) -> MySQLConnection:
+        """A new connection, logged in and set up; raises `ProxyError` (SP1401) where there is none to be had in time."""
+        try:
+            async with asyncio.timeout(self._settings.connect_timeout_s):
+                connection = await self._connect(kind)
+                await connection.disable_multi_statements()
+                await connection.set_kind(kind)
+                return connection
+        except TimeoutError:
+            reason = "no answer in time"
+        except (OSError, pymysql.err.Error, asyncio.IncompleteReadError) as error:
+            reason = str(error.args[1] if len(error.args) > 1 else error)
+        except ServerError as error:
+            reason = error.message
+        raise ProxyError(NO_BACKEND, f"shard {self.shard} ({self.label}) cannot be reached: {reason}")
+
+    async def _connect(self, kind: ConnectionKind) -> MySQLConnection:
+        url = self._url
+        raw: Any = await aiomysql.connect(
+            host=url.host,
+            port=url.port,
+            user=url.user,
+            password=url.password,
+            db=url.schema_name,
+            charset="utf8mb4",
+            autocommit=True,
+            connect_timeout=None,
+            client_flag=CLIENT.FOUND_ROWS if kind[0] else 0,
+            program_name="shardproxy",
+        )
+        # From here on the transport is ours; the aiomysql object must neither read nor complain that it was not closed.
+        reader, writer = raw._reader, raw._writer
+        thread_id = raw.server_thread_id[0]
+        raw._reader = raw._writer = None
+        if reader._buffer:
+            writer.transport.abort()
+            raise ProxyError(BACKEND_PROTOCOL, f"shard {self.shard} sent something unasked")
+        connection = MySQLConnection(self.shard, self.schema, kind, writer.transport, thread_id, self._kill_later)
+        # A StreamWriter that is collected closes its transport.
+        connection.keep = writer
+        writer.transport.set_protocol(connection)
+        writer.transport.resume_reading()
+        return connection
+
+    def _kill_later(self, thread_id: int) -> None:
+        """Stop what the server is doing for a connection that was given up, through another connection."""
+        task = asyncio.get_running_loop().create_task(self._kill(thread_id))
+        self._kills.add(task)
+        task.add_done_callback(self._kills.discard)
+
+    async def _kill(self, thread_id: int) -> None:
+        try:
+            connection = await self.connect(DEFAULT_KIND)
+            try:
+                await connection.query(b"KILL %d" % thread_id)
+            finally:
+                connection.quit()
+        except (ProxyError, ServerError) as error:
+            # Gone already, or the server is away: then nothing runs there for us.
+            log.debug("kill of %s on %s: %s", thread_id, self.label, error)
+
+    async def load_schema(self, connection: Connection) -> ShardSchema:
+        """What the shard's schema holds."""
+        columns = await self._rows(connection, _COLUMNS)
+        unique_keys = await self._rows(connection, _UNIQUE_KEYS)
+        views = await self._rows(connection, _VIEWS)
+        routines = await self._rows(connection, _ROUTINES)
+        [(version, sql_mode)] = await self._rows(connection, "SELECT VERSION(), @@GLOBAL.sql_mode")
+        used = sorted({(row[5], row[6]) for row in columns if row[5] and row[6]} | {("utf8mb4", "utf8mb4_general_ci")})
+        [(connection_collation,)] = await self._rows(connection, "SELECT @@collation_connection")
+        if connection_collation and ("utf8mb4", connection_collation) not in used:
+            used.append(("utf8mb4", connection_collation))
+        collations = {}
+        for charset, collation in used:
+            collations[str(collation).lower()] = await self._space_weight(connection, str(charset), str(collation))
+        flavour = "mariadb" if "mariadb" in (version or "").lower() else "mysql"
+        names = [row[0] or "" for row in routines]
+        return ShardSchema(columns, unique_keys, views, names, collations, version or "", flavour, sql_mode or "")
+
+    async def _space_weight(self, connection: Connection, charset: str, collation: str) -> bytes:
+        """The weight of a space, or b"" for a collation that does not pad."""
+        text = f"CONVERT({{}} USING {charset}) COLLATE {collation}"
+        sql = (
+            f"SELECT HEX(WEIGHT_STRING({text.format(repr(' '))})), {text.format(repr('a'))} = {text.format(repr('a '))}"
+        )
+        [(weight, padded)] = await self._rows(connection, sql)
+        return bytes.fromhex(weight or "") if padded == "1" else b""
+
+    @staticmethod
+    async def _rows(connection: Connection, sql: str) -> list[tuple[str | None, ...]]:
+        result = await connection.query(sql.encode())
+        width = len(result.columns)
+        return [
+            tuple(None if v is None else v.decode("utf-8", "replace") for v in parse_row(row, width))
+            for row in result.rows
+        ]
+
+    async def close(self) -> None:
+        """Wait for kills that are under way."""
+        for task in list(self._kills):
+            task.cancel()
+        await asyncio.gather(*self._kills, return_exceptions=True)

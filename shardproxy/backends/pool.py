@@ -1,0 +1,296 @@
+"""The connections to one server: bounded, handed out in turn, checked in the background.
+
+A statement that finds no free connection waits in line, for a bounded time and behind a bounded number of others. A server that
+does not answer its checks is DOWN: statements to it fail at once, its connections are closed, and it is tried again until it
+answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterator
+from time import perf_counter
+
+from shardproxy.backends.engine import DEFAULT_KIND, Connection, ConnectionKind, Engine, ServerSettings
+from shardproxy.backends.health import Check, Health, State
+from shardproxy.errors import NO_BACKEND, POOL_TIMEOUT, QUEUE_FULL, ProxyError, ServerError
+
+log = logging.getLogger(__name__)
+
+
+class Pool:
+    """The pool of one server. `acquire` and `release` (or `discard`) come in pairs."""
+
+    def __init__(self, shard: str, engine: Engine, settings: ServerSettings) -> None:
+        self.shard = shard
+        self.engine = engine
+        self.settings = settings
+        self.health = Health()
+        self.queries = 0
+        self._idle: dict[ConnectionKind, list[Connection]] = {}
+        self._busy: set[Connection] = set()
+        self._waiters: deque[tuple[ConnectionKind, asyncio.Future[Connection | None]]] = deque()
+        self._opening = 0
+        self._idle_since: dict[Connection, float] = {}
+        self._checker: asyncio.Task[None] | None = None
+        self._resets: set[asyncio.Task[None]] = set()
+        self._poke = asyncio.Event()
+        self._closing = False
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    @property
+    def in_use(self) -> int:
+        """Connections that serve a statement or a session."""
+        return len(self._busy)
+
+    @property
+    def idle(self) -> int:
+        """Connections that wait for work."""
+        return len(self._idle_since)
+
+    @property
+    def waiting(self) -> int:
+        """Statements that wait for a connection."""
+        return len(self._waiters)
+
+    @property
+    def _total(self) -> int:
+        return len(self._busy) + len(self._idle_since) + self._opening
+
+    # -- handing out --------------------------------------------------------------------------------------------------
+
+    def try_acquire(self, kind: ConnectionKind) -> Connection | None:
+        """An idle connection of that kind at once, or None."""
+        idle = self._idle.get(kind)
+        if not idle or self._waiters:
+            return None
+        connection = idle.pop()
+        del self._idle_since[connection]
+        self._busy.add(connection)
+        return connection
+
+    async def acquire(self, kind: ConnectionKind) -> Connection:
+        """A connection of that kind; waits in line. Raises `ProxyError` SP1401, SP1402 or SP1406."""
+        if self.health.state is State.DOWN:
+            raise ProxyError(NO_BACKEND, f"shard {self.shard} ({self.engine.label}) is down: {self.health.reason}")
+        found = self.try_acquire(kind)
+        if found is not None:
+            return found
+        if self._total < self.settings.pool_size and not self._waiters:
+            return await self._open(kind)
+        if not self._waiters and (other := self._take_any_idle(kind[0])) is not None:
+            return await self._convert(other, kind)
+        if len(self._waiters) >= self.settings.pool_queue:
+            raise ProxyError(QUEUE_FULL, f"{len(self._waiters)} statements wait for shard {self.shard} already")
+        waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        self._waiters.append((kind, waiter))
+        try:
+            async with asyncio.timeout(self.settings.pool_wait_s):
+                connection = await waiter
+        except TimeoutError:
+            self._give_back(waiter)
+            raise ProxyError(
+                POOL_TIMEOUT, f"no connection to shard {self.shard} became free in {self.settings.pool_wait_s:g} s"
+            ) from None
+        except asyncio.CancelledError:
+            self._give_back(waiter)
+            raise
+        if connection is None:
+            return await self._open(kind)
+        return connection if connection.kind == kind else await self._convert(connection, kind)
+
+    def _give_back(self, waiter: asyncio.Future[Connection | None]) -> None:
+        """The waiter stops waiting; what it was given in the last moment goes to the next one."""
+        if waiter.done() and not waiter.cancelled():
+            connection = waiter.result()
+            if connection is not None:
+                self.release(connection)
+            else:
+                self._serve_waiters()
+
+    async def _open(self, kind: ConnectionKind) -> Connection:
+        self._opening += 1
+        try:
+            connection = await self.engine.connect(kind)
+        except ProxyError:
+            self._poke.set()
+            self._opening -= 1
+            self._serve_waiters()
+            raise
+        except BaseException:
+            self._opening -= 1
+            raise
+        self._opening -= 1
+        connection.on_closed = self._closed  # type: ignore[attr-defined]
+        self._busy.add(connection)
+        return connection
+
+    def _take_any_idle(self, found_rows: bool) -> Connection | None:
+        """Some idle connection, of another character set if it must be, else one with the other FOUND_ROWS."""
+        for wanted in (found_rows, not found_rows):
+            for kind, idle in self._idle.items():
+                if idle and kind[0] is wanted:
+                    connection = idle.pop()
+                    del self._idle_since[connection]
+                    self._busy.add(connection)
+                    return connection
+        return None
+
+    async def _convert(self, connection: Connection, kind: ConnectionKind) -> Connection:
+        if connection.kind[0] == kind[0] and not connection.closed:
+            try:
+                await connection.set_kind(kind)
+            except BaseException:
+                self.discard(connection)
+                raise
+            return connection
+        self._busy.discard(connection)
+        connection.abort(kill=False)
+        return await self._open(kind)
+
+    def release(self, connection: Connection) -> None:
+        """Take a clean connection back: no transaction, no state, no response outstanding."""
+        if connection.closed or self._closing:
+            self.discard(connection)
+            return
+        self._busy.discard(connection)
+        if self._waiters:
+            self._busy.add(connection)
+            while self._waiters:
+                _, waiter = self._waiters.popleft()
+                if not waiter.done():
+                    waiter.set_result(connection)
+                    return
+            self._busy.discard(connection)
+        self._idle.setdefault(connection.kind, []).append(connection)
+        self._idle_since[connection] = perf_counter()
+
+    def release_dirty(self, connection: Connection) -> None:
+        """Take back a connection that holds session state: it is reset first, or closed."""
+        if connection.closed:
+            self.discard(connection)
+            return
+        task = asyncio.get_running_loop().create_task(self._reset(connection))
+        self._resets.add(task)
+        task.add_done_callback(self._resets.discard)
+
+    async def _reset(self, connection: Connection) -> None:
+        try:
+            async with asyncio.timeout(self.settings.connect_timeout_s):
+                await connection.reset()
+        except (TimeoutError, ProxyError, ServerError):
+            self.discard(connection)
+        else:
+            self.release(connection)
+
+    def discard(self, connection: Connection, kill: bool = True) -> None:
+        """Close a connection that cannot be used again."""
+        self._busy.discard(connection)
+        connection.abort(kill)
+        self._serve_waiters()
+
+    def _serve_waiters(self) -> None:
+        """There is room for a connection: let the next in line open one."""
+        while self._waiters and self._total < self.settings.pool_size:
+            _, waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _closed(self, connection: Connection) -> None:
+        """A connection was lost, wherever it was."""
+        if self._idle_since.pop(connection, None) is not None:
+            idle = self._idle.get(connection.kind)
+            if idle and connection in idle:
+                idle.remove(connection)
+        elif connection in self._busy:
+            self._busy.discard(connection)
+        self._serve_waiters()
+
+    # -- background ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to check the server."""
+        self._checker = asyncio.get_running_loop().create_task(self._check_forever())
+
+    async def _check_forever(self) -> None:
+        connection: Connection | None = None
+        while True:
+            self._sweep()
+            reason = ""
+            try:
+                async with asyncio.timeout(self.settings.connect_timeout_s):
+                    if connection is None or connection.closed:
+                        connection = await self.engine.connect(DEFAULT_KIND)
+                    else:
+                        await connection.query(b"DO 1")
+            except TimeoutError:
+                reason = "no answer in time"
+            except ProxyError as error:
+                reason = error.detail
+            except ServerError as error:
+                reason = str(error)
+            except Exception as error:
+                log.exception("health check of shard %s", self.shard)
+                reason = type(error).__name__
+            if reason and connection is not None:
+                connection.abort(kill=False)
+                connection = None
+            self._observe(reason)
+            self._poke.clear()
+            try:
+                async with asyncio.timeout(self.settings.health_interval_s):
+                    await self._poke.wait()
+                    # Failures come in swarms; one extra check answers them all.
+                    await asyncio.sleep(self.settings.health_interval_s / 4)
+            except TimeoutError:
+                pass
+
+    def _observe(self, reason: str) -> None:
+        changed = self.health.observe(Check.FAILED if reason else Check.PASSED, reason)
+        if changed:
+            log.warning(
+                "server changed state", extra={"shard": self.shard, "state": self.health.state.value, "reason": reason}
+            )
+        if changed and self.health.state is State.DOWN:
+            self._fail_all()
+
+    def _fail_all(self) -> None:
+        """The server is down: let nobody wait for it."""
+        for connection in [*self._idle_since, *self._busy]:
+            connection.abort(kill=False)
+        while self._waiters:
+            _, waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(
+                    ProxyError(NO_BACKEND, f"shard {self.shard} ({self.engine.label}) is down: {self.health.reason}")
+                )
+
+    def _sweep(self) -> None:
+        """Stop statements over their time and close connections that nobody needs."""
+        now = perf_counter()
+        for connection in list(self._busy):
+            if getattr(connection, "busy", False) and now - connection.started_at > self.settings.query_timeout_s:
+                connection.time_out()  # type: ignore[attr-defined]
+        for connection, since in list(self._idle_since.items()):
+            if now - since > self.settings.pool_idle_s:
+                connection.abort(kill=False)
+
+    def connections(self) -> Iterator[Connection]:
+        """All connections that are open."""
+        yield from self._busy
+        yield from self._idle_since
+
+    async def close(self) -> None:
+        """Close everything."""
+        self._closing = True
+        if self._checker is not None:
+            self._checker.cancel()
+            await asyncio.gather(self._checker, return_exceptions=True)
+        await asyncio.gather(*self._resets, return_exceptions=True)
+        for connection in list(self.connections()):
+            connection.abort(kill=False)
+        await self.engine.close()

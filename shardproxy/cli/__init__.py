@@ -1,0 +1,1 @@
+"""The programs `shardproxy` and `shardctl`."""

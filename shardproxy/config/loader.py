@@ -1,0 +1,122 @@
+"""Reading the configuration file: every fault at once, secrets from the environment, paths relative to the file."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from shardproxy.config.model import Config, ServerUrl, group_of
+from shardproxy.errors import ConfigError
+from shardproxy.protocol.auth import Verifier, verifier_for
+from shardproxy.topology.distribute import distribute
+from shardproxy.topology.hashing import BUCKETS
+from shardproxy.topology.topology import RangeMap, Scheme, TableRule, Topology
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """A valid file with its secrets resolved. `path` is where it was read from."""
+
+    config: Config
+    path: Path
+    verifiers: dict[str, Verifier]
+    primaries: dict[str, ServerUrl]
+
+    def resolve(self, relative: str) -> Path:
+        """A path of the file, relative to the file."""
+        return (self.path.parent / relative).resolve()
+
+
+def load_config(path: str | Path) -> LoadedConfig:
+    """Read and check a file; raises `ConfigError` with every fault found."""
+    path = Path(path)
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), [f"is not TOML: {error}"]) from error
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(str(path), _faults(error)) from None
+    faults: list[str] = []
+    verifiers = {}
+    for name, user in config.users.items():
+        password = _secret(user.password, f"users.{name}.password", faults)
+        verifiers[name] = verifier_for(password)
+    primaries = {}
+    for name, shard in config.shards.items():
+        url = _server_url(_secret(shard.primary, f"shards.{name}.primary", faults), f"shards.{name}.primary", faults)
+        if url is not None:
+            primaries[name] = _absolute(url, path)
+    if config.proxy.tls:
+        for key in ("cert", "key"):
+            file = path.parent / getattr(config.proxy.tls, key)
+            if not file.is_file():
+                faults.append(f"proxy.tls.{key}: {file} does not exist")
+    if faults:
+        raise ConfigError(str(path), faults)
+    return LoadedConfig(config, path.resolve(), verifiers, primaries)
+
+
+def seed_topology(config: Config) -> Topology:
+    """The topology that the file describes: what an empty store is seeded with, as epoch 1."""
+    weights = {name: shard.weight for name, shard in config.shards.items()}
+    rules = {}
+    hash_maps: dict[str, tuple[str, ...]] = {}
+    range_maps: dict[str, RangeMap] = {}
+    for name, table in config.tables.items():
+        scheme = Scheme(table.by)
+        group = group_of(name, table) if scheme.sharded else ""
+        shard = (table.shard or config.default_shard) if scheme is Scheme.UNSHARDED else ""
+        rules[name] = TableRule(name, scheme, table.key or "", group, shard, table.local_unique)
+        if scheme is Scheme.HASH and group not in hash_maps:
+            hash_maps[group] = distribute(weights, BUCKETS)
+        elif scheme is Scheme.RANGE and table.ranges:
+            range_maps[group] = RangeMap(
+                bounds=tuple(r.to for r in table.ranges[:-1]),
+                owners=tuple(r.shard for r in table.ranges),
+                start=table.ranges[0].start,
+                end=table.ranges[-1].to,
+            )
+    return Topology(1, tuple(config.shards), config.default_shard, rules, hash_maps, range_maps)
+
+
+def _faults(error: ValidationError) -> list[str]:
+    faults = []
+    for item in error.errors(include_input=False, include_url=False):
+        where = ".".join(str(part) for part in item["loc"])
+        text = item["msg"].removeprefix("Value error, ")
+        faults += [f"{where}: {line}" if where else line for line in text.split("\n")]
+    return faults
+
+
+def _secret(value: str, where: str, faults: list[str]) -> str:
+    if not value.startswith("env:"):
+        return value
+    found = os.environ.get(value[4:])
+    if found is None:
+        faults.append(f"{where}: the environment variable {value[4:]} is not set")
+        return ""
+    return found
+
+
+def _server_url(text: str, where: str, faults: list[str]) -> ServerUrl | None:
+    if not text:
+        return None
+    try:
+        return ServerUrl.parse(text)
+    except ValueError as error:
+        faults.append(f"{where}: {error}")
+        return None
+
+
+def _absolute(url: ServerUrl, path: Path) -> ServerUrl:
+    if url.scheme != "sqlite":
+        return url
+    return url.model_copy(update={"path": str((path.parent / url.path).resolve())})

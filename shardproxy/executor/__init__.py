@@ -1,0 +1,1 @@
+"""Carrying out plans: connections, transactions, relaying, merging. I/O only through `backends`."""

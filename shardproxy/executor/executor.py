@@ -1,0 +1,179 @@
+"""Carrying out a plan for one session: which connections, what is sent, what is done when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from shardproxy.backends.engine import Connection
+from shardproxy.errors import BACKEND_LOST, ProxyError, ServerError
+from shardproxy.executor.ddl import run_ddl
+from shardproxy.executor.leases import Leases
+from shardproxy.executor.outcome import Outcome, ResultSink
+from shardproxy.executor.relay import fetch_warnings, forward
+from shardproxy.executor.scatter import scatter_read
+from shardproxy.executor.state import ClientState
+from shardproxy.executor.system import system_read
+from shardproxy.executor.transaction import Transaction
+from shardproxy.executor.writes import reference_write, scatter_write
+from shardproxy.planner.context import PlanContext
+from shardproxy.planner.merge_spec import MergeSpec
+from shardproxy.planner.plan import DdlPlan, Kind, Plan
+from shardproxy.planner.template import SessionValue
+from shardproxy.routing.render import Answer, render, with_physical_schema
+from shardproxy.routing.resolve import resolve, split_list
+from shardproxy.routing.split_insert import shard_of_value, split_insert
+from shardproxy.telemetry.counters import Metrics
+
+
+class Executor:
+    """The executor of one session. `answer` gives the session's own values as SQL literals."""
+
+    def __init__(self, leases: Leases, state: ClientState, metrics: Metrics, answer: Answer, merge_rows: int) -> None:
+        self.leases = leases
+        self.transaction = Transaction(leases, state)
+        self._state = state
+        self._metrics = metrics
+        self.answer = answer
+        self._merge_rows = merge_rows
+
+    async def run(
+        self, plan: Plan, text: bytes, literals: list[bytes], context: PlanContext, sink: ResultSink
+    ) -> Outcome:
+        """Carry out one statement; rows go to `sink`. Raises `ServerError` or `ProxyError`."""
+        texts = self.texts(plan, text, literals, context)
+        state, leases = self._state, self.leases
+        shards = tuple(texts)
+        if state.wants_transaction and (plan.writes or plan.locks):
+            self.transaction.check_write(shards)
+        for shard in shards:
+            self._metrics.queries[plan.kind.value, shard] += 1
+        if plan.pin:
+            leases.pin(plan.pin)
+        try:
+            if plan.system:
+                return await system_read(
+                    leases, texts, context.topology, context.logical_schema, self._merge_rows, sink
+                )
+            if len(texts) == 1:
+                outcome = await self._single(plan, *next(iter(texts.items())), sink)
+            elif plan.reference_write:
+                outcome = await reference_write(leases, texts, clock_is_set="timestamp" in state.settings)
+            elif plan.writes:
+                outcome = await scatter_write(leases, texts, in_turn=plan.kind is not Kind.INSERT)
+            else:
+                spec = plan.merge or MergeSpec()
+                collations = context.catalog.collations
+                outcome = await scatter_read(
+                    leases, texts, spec, collations, literals, self._merge_rows, sink, context.logical_schema
+                )
+        except ServerError as error:
+            await self.transaction.after_error(error)
+            raise
+        if state.wants_transaction and (plan.writes or plan.locks):
+            self.transaction.wrote(shards[0])
+        return outcome
+
+    def texts(self, plan: Plan, text: bytes, literals: list[bytes], context: PlanContext) -> dict[str, bytes]:
+        """What each shard is sent, in the order of the shards; raises the plan's refusal where they are too many."""
+        codec = self._state.codec
+        if plan.insert is not None and (plan.insert.many or plan.route.point is None):
+            return split_insert(self._rendered(plan, text, literals), plan.insert, codec)
+        shards = resolve(plan.route, context, literals, codec) or (self._any_shard(context),)
+        if plan.insert is not None:
+            shards = (self._insert_shard(plan, literals, codec),)
+        if plan.system:
+            return {shard: self._system_text(plan, text, literals, context, shard) for shard in shards}
+        if len(shards) == 1:
+            return {shards[0]: self._rendered(plan, text, literals)}
+        if plan.refusal is not None:
+            raise ProxyError(plan.refusal.spec, plan.refusal.detail, plain=plan.refusal.plain)
+        lists = self._lists(plan, literals, codec)
+        template = plan.scatter if plan.scatter is not None else plan.template
+        result = {}
+        for shard in shards:
+            own = literals
+            if lists is not None and shard in lists and plan.split_list is not None and template is not None:
+                own = [*literals]
+                own[plan.split_list] = lists[shard]
+            result[shard] = text if template is None else render(template, own, self.answer)
+        return result
+
+    def _any_shard(self, context: PlanContext) -> str:
+        """One the session has a connection to already, else the next one that is up."""
+        held = self.leases.held
+        if held:
+            return context.topology.default_shard if context.topology.default_shard in held else next(iter(held))
+        if self.leases.reasons:
+            return context.topology.default_shard
+        return self.leases.next_shard(context.topology.shards)
+
+    def _insert_shard(self, plan: Plan, literals: list[bytes], codec: str) -> str:
+        assert plan.insert is not None and plan.route.point is not None
+        _, slot, negative = plan.route.point
+        raw = literals[slot]
+        return shard_of_value(plan.insert, b"-" + raw if negative else raw, codec)
+
+    def _rendered(self, plan: Plan, text: bytes, literals: list[bytes]) -> bytes:
+        return text if plan.template is None else render(plan.template, literals, self.answer)
+
+    def _lists(self, plan: Plan, literals: list[bytes], codec: str) -> Mapping[str, bytes] | None:
+        if plan.split_list is None:
+            return None
+        return split_list(literals[plan.split_list], plan.route.keys[0].placement, codec)
+
+    def _system_text(self, plan: Plan, text: bytes, literals: list[bytes], context: PlanContext, shard: str) -> bytes:
+        physical = self.leases.pools[shard].engine.schema
+
+        def answer(value: SessionValue) -> bytes:
+            if value is SessionValue.PHYSICAL_SCHEMA:
+                return b"`" + physical.encode() + b"`"
+            return self.answer(value)
+
+        own = with_physical_schema(literals, context.logical_schema, physical)
+        return text if plan.template is None else render(plan.template, own, answer)
+
+    async def _single(self, plan: Plan, shard: str, text: bytes, sink: ResultSink) -> Outcome:
+        """One shard. A plain read whose connection turns out to be dead before anything was sent is tried once more."""
+        for attempt in (1, 2):
+            connection = await self.leases.take(shard)
+            try:
+                outcome = await forward(connection, text, sink)
+                await fetch_warnings(connection, outcome)
+            except ServerError:
+                self._finish(connection)
+                raise
+            except ProxyError as error:
+                self.leases.drop(connection)
+                retry = plan.plain_read and attempt == 1 and error.spec is BACKEND_LOST and self.leases.free
+                if not retry or sink.started:
+                    raise
+                self._metrics.retries += 1
+                continue
+            except BaseException:
+                self.leases.drop(connection)
+                raise
+            self._finish(connection)
+            return outcome
+        raise AssertionError("not reached")
+
+    def _finish(self, connection: Connection) -> None:
+        self.leases.give(connection)
+
+    async def run_ddl(self, plan: DdlPlan, literals: list[bytes]) -> Outcome:
+        """Carry out a schema change. It commits an open transaction first, as on any server."""
+        if self._state.in_transaction:
+            await self.transaction.commit()
+        if plan.temporary:
+            self.leases.pin("temporary table")
+        steps = []
+        for step in plan.steps:
+            rendered = render(step.text, literals, self.answer)
+            steps.append((step.table, dict.fromkeys(step.shards, rendered)))
+        for _, texts in steps:
+            for shard in texts:
+                self._metrics.queries[plan.kind.value, shard] += 1
+        autocommit, self._state.autocommit = self._state.autocommit, True
+        try:
+            return await run_ddl(self.leases, steps)
+        finally:
+            self._state.autocommit = autocommit

@@ -1,0 +1,161 @@
+"""The connections that one session holds, and those it borrows for a statement.
+
+A session without a transaction and without state of its own borrows a connection per statement. A transaction holds one on each
+shard it has reached; a session that has left something behind (settings, temporary tables, locks) holds every connection that it
+has touched until it is reset or ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import count
+
+from shardproxy.backends.engine import Connection
+from shardproxy.backends.health import State
+from shardproxy.backends.pool import Pool
+from shardproxy.errors import SESSION_STATE_LOST, TXN_LOST, ProxyError, ServerError
+from shardproxy.executor.state import ClientState
+from shardproxy.telemetry.counters import Metrics
+
+_TURN = count()
+
+
+class Leases:
+    """Who holds what, for one session."""
+
+    def __init__(self, pools: Mapping[str, Pool], state: ClientState, metrics: Metrics) -> None:
+        self.pools = pools
+        self.held: dict[str, Connection] = {}
+        self.began: set[str] = set()
+        self.reasons: set[str] = set()
+        self.savepoints: list[bytes] = []
+        self._state = state
+        self._metrics = metrics
+        self._borrowed: set[Connection] = set()
+
+    @property
+    def free(self) -> bool:
+        """Whether the session holds nothing and nothing has to be prepared: any connection will do, at once."""
+        return not (self.held or self.reasons)
+
+    def next_shard(self, shards: Sequence[str]) -> str:
+        """Take the shards in turn, those that are down left out."""
+        up = [shard for shard in shards if self.pools[shard].health.state is not State.DOWN] or list(shards)
+        return up[next(_TURN) % len(up)]
+
+    def pin(self, reason: str) -> None:
+        """From now on the session keeps every connection it touches."""
+        if reason not in self.reasons:
+            self.reasons.add(reason)
+            self._metrics.pins[reason] += 1
+
+    def pin_connection(self, connection: Connection, reason: str) -> None:
+        """The session has left something on this connection."""
+        self.pin(reason)
+        self.held[connection.shard] = connection
+        self._borrowed.discard(connection)
+
+    async def take(self, shard: str) -> Connection:
+        """A connection to the shard with the session's settings, inside the session's transaction if it has one."""
+        connection = self.held.get(shard)
+        if connection is None:
+            connection = await self.pools[shard].acquire(self._state.kind)
+            self._borrowed.add(connection)
+            if self.reasons:
+                self.pin_connection(connection, next(iter(self.reasons)))
+        elif connection.closed:
+            self._lost(shard)
+        try:
+            await self._prepare(connection)
+        except ServerError:
+            self.give(connection)
+            raise
+        except BaseException:
+            self.drop(connection)
+            raise
+        return connection
+
+    async def _prepare(self, connection: Connection) -> None:
+        state = self._state
+        if connection.kind[1:] != state.kind[1:]:
+            await connection.set_kind(state.kind)
+        if state.settings and connection.primed != state.settings_version:
+            # A user variable's literal may name the character set of its own, so the order of assignments does not matter.
+            text = b", ".join(name.encode() + b" = " + value for name, value in state.settings.items())
+            await connection.query(b"SET " + text)
+            connection.primed = state.settings_version
+        if state.wants_transaction and connection.shard not in self.began:
+            for characteristic in state.next_characteristics:
+                await connection.query(b"SET TRANSACTION " + characteristic.encode())
+            await connection.query(b"START TRANSACTION READ ONLY" if state.read_only else b"START TRANSACTION")
+            self.held[connection.shard] = connection
+            self._borrowed.discard(connection)
+            self.began.add(connection.shard)
+            state.in_transaction = True
+            for savepoint in self.savepoints:
+                await connection.query(savepoint)
+        elif not state.wants_transaction and state.next_characteristics:
+            for characteristic in state.next_characteristics:
+                await connection.query(b"SET TRANSACTION " + characteristic.encode())
+            state.next_characteristics.clear()
+
+    def give(self, connection: Connection) -> None:
+        """The statement is over; the connection is clean but for what the session holds it for."""
+        if connection in self._borrowed:
+            self._borrowed.discard(connection)
+            self.pools[connection.shard].release(connection)
+
+    def drop(self, connection: Connection, kill: bool = True) -> None:
+        """The connection cannot be used again."""
+        self._borrowed.discard(connection)
+        if self.held.get(connection.shard) is not connection:
+            self.pools[connection.shard].discard(connection, kill)
+            return
+        # A held connection stays in `held`, closed, so that the loss is reported to the statement that needs it.
+        connection.abort(kill)
+
+    def _lost(self, shard: str) -> None:
+        """A held connection is gone, and the session's state or transaction with it."""
+        in_transaction = shard in self.began
+        self.release_all()
+        self.reasons.clear()
+        self._state.settings.clear()
+        if in_transaction:
+            self._state.in_transaction = False
+            raise ProxyError(TXN_LOST, f"the connection to shard {shard} was lost; the transaction was rolled back")
+        raise ProxyError(
+            SESSION_STATE_LOST, f"the connection to shard {shard} that held this session's state was lost", fatal=True
+        )
+
+    def end_transaction(self) -> None:
+        """The transaction is over everywhere: keep what the session is pinned to, give the rest back."""
+        self.began.clear()
+        self.savepoints.clear()
+        self._state.in_transaction = False
+        self._state.read_only = False
+        self._state.next_characteristics.clear()
+        if not self.reasons:
+            for shard, connection in list(self.held.items()):
+                del self.held[shard]
+                self.pools[shard].release(connection)
+
+    def unpin(self, reason: str) -> None:
+        """What the reason stood for is gone (UNLOCK TABLES): connections that nothing else holds go back after a reset."""
+        self.reasons.discard(reason)
+        if not self.reasons and not self.began:
+            self.release_all()
+
+    def release_all(self) -> None:
+        """The session ends or is reset: nothing of it may be left on a connection that someone else gets."""
+        for connection in list(self._borrowed):
+            # A statement was cut off in the middle.
+            self.pools[connection.shard].discard(connection)
+        self._borrowed.clear()
+        for shard, connection in list(self.held.items()):
+            del self.held[shard]
+            if getattr(connection, "busy", False):
+                self.pools[shard].discard(connection)
+            else:
+                self.pools[shard].release_dirty(connection)
+        self.began.clear()
+        self.savepoints.clear()

@@ -1,0 +1,68 @@
+"""What came of a statement, apart from the rows that have already been sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from shardproxy.executor.state import Warning_
+from shardproxy.protocol.resultset import ColumnDefinition
+
+_NUMBER = re.compile(rb"\d+")
+
+
+@dataclass(slots=True)
+class Outcome:
+    """`rows` is the number of rows sent, or -1 for a statement without a result set. `sequence` is the number of the packet that
+    ends the response, which the session builds."""
+
+    rows: int = -1
+    affected: int = 0
+    insert_id: int = 0
+    warnings: int = 0
+    info: bytes = b""
+    sequence: int = 1
+    warning_list: list[Warning_] = field(default_factory=list)
+    status: int = 0
+
+
+class ResultSink(Protocol):
+    """Where rows go: a client's connection, with back-pressure."""
+
+    sequence: int
+    started: bool
+
+    def write(self, data: bytes) -> None:
+        """Send packets as they are."""
+
+    def send_header(self, columns: Sequence[ColumnDefinition]) -> None:
+        """Send the column definitions."""
+
+    def send_rows(self, payloads: Iterable[bytes]) -> None:
+        """Send rows."""
+
+    async def drain(self) -> None:
+        """Wait while the client is slow to read."""
+
+
+def add_up(outcomes: Sequence[Outcome]) -> Outcome:
+    """The outcome of a write that several shards did a part of."""
+    total = Outcome()
+    for outcome in outcomes:
+        total.affected += outcome.affected
+        total.warnings += outcome.warnings
+        total.warning_list += outcome.warning_list
+        total.insert_id = total.insert_id or outcome.insert_id
+    total.info = add_infos([outcome.info for outcome in outcomes if outcome.info])
+    return total
+
+
+def add_infos(infos: Sequence[bytes]) -> bytes:
+    """`Rows matched: 3  Changed: 2  Warnings: 0` of several shards, number by number."""
+    if not infos:
+        return b""
+    numbers = [[int(n) for n in _NUMBER.findall(info)] for info in infos]
+    sums = iter([sum(column) for column in zip(*numbers, strict=False)])
+    return _NUMBER.sub(lambda match: b"%d" % next(sums, 0), infos[0])

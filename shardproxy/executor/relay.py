@@ -1,0 +1,106 @@
+"""One statement on one shard: its answer is forwarded undecoded where the engine allows it, else row by row."""
+
+from __future__ import annotations
+
+import asyncio
+
+from shardproxy.backends.engine import Connection
+from shardproxy.errors import BACKEND_LOST, QUERY_TIMEOUT, ProxyError, ServerError
+from shardproxy.executor.outcome import Outcome, ResultSink
+from shardproxy.executor.state import Warning_
+from shardproxy.protocol.framing import encode_packet
+from shardproxy.protocol.packets import parse_eof, parse_err, parse_ok
+from shardproxy.protocol.resultset import parse_row
+from shardproxy.protocol.scanner import ERR_HEADER, OK_HEADER, ResponseScanner
+
+# As many as a server keeps by default (max_error_count).
+MAX_WARNINGS = 64
+
+
+class _Relay:
+    """A response under way; see `engine.RelayTarget`."""
+
+    def __init__(self, sink: ResultSink) -> None:
+        self._sink = sink
+        self.done: asyncio.Future[ResponseScanner] = asyncio.get_running_loop().create_future()
+        self.started = False
+
+    def relay_bytes(self, data: bytes) -> None:
+        self.started = True
+        self._sink.write(data)
+
+    def relay_end(self, connection: Connection, scanner: ResponseScanner) -> None:
+        if scanner.terminal_start:
+            self.relay_bytes(scanner.final[: scanner.terminal_start])
+        if not self.done.done():
+            self.done.set_result(scanner)
+
+    def relay_lost(self, connection: Connection, started: bool) -> None:
+        if not self.done.done():
+            self.done.set_exception(lost_error(connection))
+
+
+def lost_error(connection: Connection) -> ProxyError:
+    """What a client is told when a connection went away under its statement."""
+    if getattr(connection, "timed_out", False):
+        return ProxyError(
+            QUERY_TIMEOUT, f"the statement on shard {connection.shard} ran longer than its time limit and was stopped"
+        )
+    return ProxyError(BACKEND_LOST, f"the connection to shard {connection.shard} was lost during the statement")
+
+
+async def forward(connection: Connection, sql: bytes, sink: ResultSink) -> Outcome:
+    """Run a statement and send its rows on; raises `ServerError` or `ProxyError`, possibly after some rows were sent."""
+    if not connection.relays:
+        return await _forward_rows(connection, sql, sink)
+    relay = _Relay(sink)
+    connection.relay(encode_packet(b"\x03" + sql, 0), relay)
+    try:
+        scanner = await relay.done
+    except asyncio.CancelledError:
+        connection.abort()
+        raise
+    sink.sequence = scanner.sequence
+    return outcome_of(scanner, connection)
+
+
+def outcome_of(scanner: ResponseScanner, connection: Connection) -> Outcome:
+    """The outcome that a relayed response ended with; raises `ServerError` where that is an error."""
+    terminal = scanner.terminal
+    if terminal[0] == OK_HEADER:
+        ok = parse_ok(terminal)
+        return Outcome(
+            -1, ok.affected_rows, ok.last_insert_id, ok.warnings, ok.info, scanner.sequence, status=ok.status
+        )
+    if terminal[0] == ERR_HEADER:
+        error = parse_err(terminal)
+        raise ServerError(error.errno, error.sqlstate, error.message, connection.shard)
+    eof = parse_eof(terminal)
+    return Outcome(scanner.rows, warnings=eof.warnings, sequence=scanner.sequence, status=eof.status)
+
+
+async def _forward_rows(connection: Connection, sql: bytes, sink: ResultSink) -> Outcome:
+    stream = connection.send(sql)
+    await stream.wait_ready()
+    if stream.ok is not None:
+        ok = stream.ok
+        return Outcome(-1, ok.affected_rows, ok.last_insert_id, ok.warnings, ok.info, sink.sequence, status=ok.status)
+    sink.send_header(stream.columns)
+    count = 0
+    while (rows := await stream.next_rows()) is not None:
+        count += len(rows)
+        sink.send_rows(rows)
+        await sink.drain()
+    return Outcome(count, sequence=sink.sequence, status=connection.status)
+
+
+async def fetch_warnings(connection: Connection, outcome: Outcome) -> None:
+    """Read the warnings of the statement that has just run, before the connection serves anyone else."""
+    if outcome.warnings and connection.relays and not connection.closed:
+        result = await connection.query(b"SHOW WARNINGS LIMIT %d" % MAX_WARNINGS)
+        outcome.warning_list = [_warning(row) for row in result.rows]
+
+
+def _warning(payload: bytes) -> Warning_:
+    level, code, message = parse_row(payload, 3)
+    return (level or b"", code or b"", message or b"")

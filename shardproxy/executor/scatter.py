@@ -1,0 +1,91 @@
+"""A SELECT on several shards: all are asked at once, and their rows merged as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from shardproxy.backends.engine import Connection, ResultStream
+from shardproxy.executor.leases import Leases
+from shardproxy.executor.outcome import Outcome, ResultSink
+from shardproxy.executor.relay import fetch_warnings
+from shardproxy.merge.keys import check_same_shape
+from shardproxy.merge.merger import Merger
+from shardproxy.planner.merge_spec import MergeSpec
+from shardproxy.protocol.resultset import ColumnDefinition
+
+
+async def scatter_read(
+    leases: Leases,
+    texts: Mapping[str, bytes],
+    spec: MergeSpec,
+    collations: Mapping[str, bytes],
+    literals: Sequence[bytes],
+    max_rows: int,
+    sink: ResultSink,
+    logical_schema: str,
+) -> Outcome:
+    """Ask each shard its text; send the merged rows. Raises before or after rows were sent."""
+    connections: list[Connection] = []
+    outcome = Outcome(rows=0)
+    try:
+        # In a fixed order, so that two statements never wait for each other's connections.
+        for shard in sorted(texts):
+            connections.append(await leases.take(shard))
+        streams = [connection.send(texts[connection.shard]) for connection in connections]
+        for stream in streams:
+            await stream.wait_ready()
+        columns = streams[0].columns
+        for stream in streams[1:]:
+            check_same_shape(columns, stream.columns)
+        merger = Merger(spec, columns, len(streams), collations, literals, max_rows)
+        sink.send_header(_visible(columns, spec.hidden, {c.schema for c in connections}, logical_schema))
+        outcome.rows = await _merge(merger, streams, sink)
+        for stream, connection in zip(streams, connections, strict=True):
+            part = Outcome(warnings=stream.eof.warnings if stream.eof else 0)
+            await fetch_warnings(connection, part)
+            outcome.warnings += part.warnings
+            outcome.warning_list += part.warning_list
+    except BaseException:
+        for connection in connections:
+            # An error packet ends that shard's response; the others are somewhere in the middle of theirs.
+            if getattr(connection, "busy", False):
+                leases.drop(connection)
+            else:
+                leases.give(connection)
+        raise
+    for connection in connections:
+        leases.give(connection)
+    outcome.sequence = sink.sequence
+    return outcome
+
+
+async def _merge(merger: Merger, streams: Sequence[ResultStream], sink: ResultSink) -> int:
+    sent = 0
+    open_streams = dict(enumerate(streams))
+    while open_streams:
+        for source in list(open_streams):
+            if not merger.waits_for(source) and not merger.done:
+                continue
+            rows = await open_streams[source].next_rows()
+            if rows is None:
+                merger.close(source)
+                del open_streams[source]
+            elif not merger.done:
+                merger.feed(source, rows)
+        ready = merger.drain()
+        if ready:
+            sent += len(ready)
+            sink.send_rows(ready)
+            await sink.drain()
+    return sent
+
+
+def _visible(
+    columns: Sequence[ColumnDefinition], hidden: int, physical: set[str], logical: str
+) -> list[ColumnDefinition]:
+    """The columns that the client asked for, with the schema's name that it knows."""
+    shown = columns[: len(columns) - hidden] if hidden else columns
+    return [
+        column.in_schema(logical.encode()) if column.schema.decode("latin-1") in physical else column
+        for column in shown
+    ]

@@ -1,0 +1,96 @@
+"""Questions about the schema: answered by the shards, shown under the logical schema's name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from shardproxy.errors import MERGE_LIMIT, ProxyError, ServerError
+from shardproxy.executor.leases import Leases
+from shardproxy.executor.outcome import Outcome, ResultSink
+from shardproxy.executor.relay import fetch_warnings
+from shardproxy.planner.context import SYSTEM_SCHEMAS
+from shardproxy.protocol.resultset import ColumnDefinition, Row, build_row, parse_row
+from shardproxy.topology.topology import Scheme, Topology
+
+_SCHEMA_COLUMNS = frozenset(
+    (
+        b"table_schema",
+        b"schema_name",
+        b"index_schema",
+        b"constraint_schema",
+        b"trigger_schema",
+        b"event_schema",
+        b"routine_schema",
+        b"database",
+    )
+)
+
+
+async def system_read(
+    leases: Leases, texts: Mapping[str, bytes], topology: Topology, logical: str, max_rows: int, sink: ResultSink
+) -> Outcome:
+    """Ask the shards; of each keep the rows of the tables that it answers for."""
+    outcome = Outcome(rows=0)
+    columns: list[ColumnDefinition] = []
+    rows: list[tuple[bytes | None, ...]] = []
+    for shard in texts:
+        connection = await leases.take(shard)
+        try:
+            result = await connection.query(texts[shard])
+            part = Outcome(warnings=result.warnings)
+            await fetch_warnings(connection, part)
+        except ServerError:
+            leases.give(connection)
+            raise
+        except BaseException:
+            leases.drop(connection)
+            raise
+        leases.give(connection)
+        if result.ok is not None:
+            return Outcome(-1, result.ok.affected_rows, warnings=result.ok.warnings, info=result.ok.info)
+        if len(rows) + len(result.rows) > max_rows:
+            raise ProxyError(MERGE_LIMIT, f"the answer has more than {max_rows} rows (limits.merge_rows)")
+        columns = columns or [_renamed(column, connection.schema, logical) for column in result.columns]
+        for payload in result.rows:
+            row = parse_row(payload, len(columns))
+            if len(texts) > 1 and row and not _answers_for(shard, row[0], topology):
+                continue
+            shown = _translated(row, result.columns, connection.schema, logical)
+            if shown is not None:
+                rows.append(shown)
+        outcome.warnings += part.warnings
+        outcome.warning_list += part.warning_list
+    if len(texts) > 1:
+        rows.sort(key=lambda row: row[0] or b"")
+    sink.send_header(columns)
+    sink.send_rows([build_row(row) for row in rows])
+    outcome.rows = len(rows)
+    outcome.sequence = sink.sequence
+    return outcome
+
+
+def _answers_for(shard: str, table: bytes | None, topology: Topology) -> bool:
+    """Each table is shown by one shard: an unsharded one by its own, any other by the default shard."""
+    rule = topology.rule((table or b"").decode("utf-8", "replace"))
+    return shard == (rule.shard if rule.scheme is Scheme.UNSHARDED else topology.default_shard)
+
+
+def _renamed(column: ColumnDefinition, physical: str, logical: str) -> ColumnDefinition:
+    if column.name.startswith(b"Tables_in_" + physical.encode()):
+        column = column.renamed(column.name.replace(physical.encode(), logical.encode(), 1))
+    return column.in_schema(logical.encode()) if column.schema == physical.encode() else column
+
+
+def _translated(row: Row, columns: Sequence[ColumnDefinition], physical: str, logical: str) -> Row | None:
+    """The row with the logical schema's name, or None where it tells of someone else's schema."""
+    old, new = physical.encode(), logical.encode()
+    for column, value in zip(columns, row, strict=True):
+        name = (column.org_name or column.name).lower()
+        if (
+            value is not None
+            and name in _SCHEMA_COLUMNS
+            and value != old
+            and value.decode("utf-8", "replace").lower() not in SYSTEM_SCHEMAS
+        ):
+            return None
+    return tuple(new if value == old else value for value in row) if old != new else row

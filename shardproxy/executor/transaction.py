@@ -1,0 +1,96 @@
+"""Transactions: one shard writes, others may be read; each shard keeps a snapshot of its own.
+
+The proxy opens a transaction on a shard when the first statement reaches it. A commit is decided by the one shard that has
+written; the others have nothing to lose.
+"""
+
+from __future__ import annotations
+
+from shardproxy.errors import BACKEND_LOST, COMMIT_UNKNOWN, TXN_SECOND_SHARD, ProxyError, ServerError
+from shardproxy.executor.leases import Leases
+from shardproxy.executor.state import ClientState
+
+# Errors after which the server has rolled the whole transaction back: deadlock, and lock tables full.
+ROLLED_BACK_ERRNOS = frozenset((1213, 1206, 1614))
+
+
+class Transaction:
+    """The transaction of one session. Attribute `writer` is the shard that was written to, if any."""
+
+    def __init__(self, leases: Leases, state: ClientState) -> None:
+        self._leases = leases
+        self._state = state
+        self.writer = ""
+
+    def check_write(self, shards: tuple[str, ...]) -> None:
+        """Refuse a write that would make a second shard part of the outcome; the transaction stays as it is."""
+        if len(shards) > 1 or (self.writer and self.writer != shards[0]):
+            others = [shard for shard in shards if shard != self.writer]
+            raise ProxyError(
+                TXN_SECOND_SHARD,
+                f"this statement would write on shard {', '.join(others)}"
+                + (
+                    f" in a transaction that writes on shard {self.writer}"
+                    if self.writer
+                    else ": several shards in one transaction"
+                ),
+            )
+
+    def wrote(self, shard: str) -> None:
+        """A write or a locking read has reached this shard."""
+        self.writer = shard
+
+    def begin(self, *, read_only: bool) -> None:
+        """START TRANSACTION: nothing is sent before a statement needs a shard."""
+        self._state.in_transaction = True
+        self._state.read_only = read_only
+
+    async def commit(self) -> None:
+        """Commit; raises where the shard that has written did not, or where that is unknown."""
+        leases, writer = self._leases, self.writer
+        try:
+            for shard in sorted(leases.began, key=lambda name: name != writer):
+                await self._finish(shard, b"COMMIT", decides=shard == writer)
+        finally:
+            self.writer = ""
+            leases.end_transaction()
+
+    async def rollback(self) -> None:
+        """Roll back on every shard. A connection that is lost has rolled back by itself."""
+        try:
+            for shard in sorted(self._leases.began):
+                await self._finish(shard, b"ROLLBACK", decides=False)
+        finally:
+            self.writer = ""
+            self._leases.end_transaction()
+
+    async def _finish(self, shard: str, sql: bytes, *, decides: bool) -> None:
+        connection = self._leases.held[shard]
+        try:
+            if connection.closed:
+                raise ProxyError(BACKEND_LOST, f"the connection to shard {shard} was lost")
+            await connection.query(sql)
+        except ProxyError as error:
+            self._leases.drop(connection)
+            if decides:
+                raise ProxyError(
+                    COMMIT_UNKNOWN,
+                    f"the answer of shard {shard} to COMMIT was lost ({error.detail}); whether it took effect is unknown",
+                    fatal=True,
+                ) from error
+        except ServerError:
+            self._leases.drop(connection)
+            if decides:
+                raise
+
+    async def savepoint(self, sql: bytes, *, verb: str) -> None:
+        """SAVEPOINT, ROLLBACK TO and RELEASE on every shard that takes part, and on those that join later."""
+        for shard in sorted(self._leases.began):
+            await self._leases.held[shard].query(sql)
+        if verb == "SAVEPOINT" and self._state.wants_transaction:
+            self._leases.savepoints.append(sql)
+
+    async def after_error(self, error: ServerError) -> None:
+        """Some errors end the transaction on the server; then it ends everywhere."""
+        if error.errno in ROLLED_BACK_ERRNOS and self._leases.began:
+            await self.rollback()

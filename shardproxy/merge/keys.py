@@ -1,0 +1,181 @@
+"""Comparing rows of different shards: each row gets a key, a tuple whose order is the order that every shard sorted by.
+
+An element is (0, 0) for NULL, which sorts first, or (1, value); descending elements are turned round. Strings are compared by
+the server's own sort key (WEIGHT_STRING); under a PAD SPACE collation as if filled up with spaces for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from shardproxy.errors import SHARDS_DISAGREE, UNSUPPORTED_TYPE, ProxyError
+from shardproxy.merge.values import time_microseconds
+from shardproxy.planner.merge_spec import SortKey
+from shardproxy.protocol.flags import (
+    DECIMAL_TYPES,
+    ENUM_FLAG,
+    FLOAT_TYPES,
+    INTEGER_TYPES,
+    SET_FLAG,
+    STRING_TYPES,
+    TEMPORAL_TYPES,
+    ColumnType,
+)
+from shardproxy.protocol.resultset import ColumnDefinition, Row
+
+Element = tuple[int, Any]
+RowKey = tuple[Element, ...]
+KeyFunction = Callable[[Row], RowKey]
+# Weights up to this size are filled up to one length, so that plain bytes compare right.
+_FILLED_BYTES = 1024
+
+
+class Padded:
+    """A weight string that compares as if its collation's weight of a space followed it for ever."""
+
+    __slots__ = ("pad", "weight")
+
+    def __init__(self, weight: bytes, pad: bytes) -> None:
+        while weight.endswith(pad):
+            weight = weight[: -len(pad)]
+        self.weight = weight
+        self.pad = pad
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Padded) and self.weight == other.weight
+
+    def __hash__(self) -> int:
+        return hash(self.weight)
+
+    def __lt__(self, other: Padded) -> bool:
+        a, b = self.weight, other.weight
+        n = min(len(a), len(b))
+        if a[:n] != b[:n] or len(a) == len(b):
+            return a[:n] < b[:n]
+        tail = a[n:] or b[n:]
+        spaces = (self.pad * (len(tail) // len(self.pad) + 1))[: len(tail)]
+        return tail < spaces if len(a) > n else spaces < tail
+
+
+class Descending:
+    """A value whose order is turned round."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Descending) and self.value == other.value
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+    def __lt__(self, other: Descending) -> bool:
+        return bool(other.value < self.value)
+
+
+def key_function(
+    keys: Sequence[SortKey], columns: Sequence[ColumnDefinition], collations: Mapping[str, bytes]
+) -> KeyFunction:
+    """The function that gives a row its key. `collations` tells the weight of a space for those with PAD SPACE."""
+    elements = [_element(key, columns, collations) for key in keys]
+    if len(elements) == 1:
+        only = elements[0]
+        return lambda row: (only(row),)
+    return lambda row: tuple([element(row) for element in elements])
+
+
+def _element(
+    key: SortKey, columns: Sequence[ColumnDefinition], collations: Mapping[str, bytes]
+) -> Callable[[Row], Element]:
+    column = columns[key.value]
+    index = key.value
+    if isinstance(key.collation, str):
+        read = _string_reader(columns[key.value], key.collation, collations)
+    elif column.type in STRING_TYPES and not column.is_binary:
+        if key.weight is None or not isinstance(key.collation, int):
+            raise ProxyError(
+                UNSUPPORTED_TYPE, f"strings in column '{_name(column)}' cannot be compared over several shards"
+            )
+        return _dynamic_string(key, columns, collations)
+    else:
+        read = value_reader(column)
+    numeric = column.type in INTEGER_TYPES or column.type in DECIMAL_TYPES or column.type in FLOAT_TYPES
+    if not key.descending:
+        return lambda row: (0, 0) if (raw := row[index]) is None else (1, read(raw))
+    if numeric and not isinstance(key.collation, str):
+        return lambda row: (1, 0) if (raw := row[index]) is None else (0, -read(raw))
+    return lambda row: (1, 0) if (raw := row[index]) is None else (0, Descending(read(raw)))
+
+
+def value_reader(column: ColumnDefinition) -> Callable[[bytes], Any]:
+    """How a value of this column, not a character string, becomes something that compares like it."""
+    kind = column.type
+    if column.flags & (ENUM_FLAG | SET_FLAG):
+        raise ProxyError(
+            UNSUPPORTED_TYPE, f"ENUM or SET column '{_name(column)}' cannot be compared over several shards"
+        )
+    if kind in INTEGER_TYPES:
+        return int
+    if kind in DECIMAL_TYPES:
+        return lambda raw: Decimal(raw.decode("ascii"))
+    if kind in FLOAT_TYPES:
+        return float
+    if kind in TEMPORAL_TYPES or kind in (ColumnType.BIT, ColumnType.NULL) or kind in STRING_TYPES:
+        return bytes
+    if kind == ColumnType.TIME:
+        return time_microseconds
+    raise ProxyError(UNSUPPORTED_TYPE, f"values of column '{_name(column)}' cannot be compared over several shards")
+
+
+def _string_reader(column: ColumnDefinition, collation: str, collations: Mapping[str, bytes]) -> Callable[[bytes], Any]:
+    pad = collations.get(collation.lower())
+    if pad is None:
+        raise ProxyError(UNSUPPORTED_TYPE, f"collation {collation or 'unknown'} is not known")
+    if not pad:
+        return bytes
+    size = column.length
+    if size > _FILLED_BYTES:
+        return lambda raw: Padded(raw, pad)
+    if len(pad) == 1:
+        return lambda raw: raw.ljust(size, pad)
+    width = len(pad)
+    return lambda raw: raw + pad * ((size - len(raw)) // width)
+
+
+def _dynamic_string(
+    key: SortKey, columns: Sequence[ColumnDefinition], collations: Mapping[str, bytes]
+) -> Callable[[Row], Element]:
+    """A string expression: its collation comes with each row."""
+    weight, collation, descending = key.weight, key.collation, key.descending
+    assert weight is not None and isinstance(collation, int)
+    null: Element = (1, 0) if descending else (0, 0)
+
+    def element(row: Row) -> Element:
+        raw = row[weight]
+        if raw is None or row[key.value] is None:
+            return null
+        name = (row[collation] or b"").decode("ascii", "replace")
+        if name == "binary":
+            value: Any = row[key.value]
+        else:
+            pad = collations.get(name)
+            if pad is None:
+                raise ProxyError(UNSUPPORTED_TYPE, f"collation {name} is not known")
+            value = Padded(raw, pad) if pad else raw
+        return (0, Descending(value)) if descending else (1, value)
+
+    return element
+
+
+def check_same_shape(first: Sequence[ColumnDefinition], other: Sequence[ColumnDefinition]) -> None:
+    """All shards must answer with the same columns."""
+    if len(first) != len(other) or any(a.type != b.type or a.name != b.name for a, b in zip(first, other, strict=True)):
+        raise ProxyError(SHARDS_DISAGREE, "the shards gave results with different columns; run `shardproxy check`")
+
+
+def _name(column: ColumnDefinition) -> str:
+    return column.name.decode("utf-8", "replace")

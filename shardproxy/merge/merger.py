@@ -1,0 +1,100 @@
+"""One merge from end to end: row packets of several shards in, row packets for the client out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from shardproxy.merge.grouping import GroupMerge
+from shardproxy.merge.keys import RowKey, key_function
+from shardproxy.merge.ordered import OrderedMerge
+from shardproxy.planner.merge_spec import MergeSpec
+from shardproxy.protocol.resultset import ColumnDefinition, Row, build_row, parse_row
+
+
+class Merger:
+    """Feed it the rows of each source as they come, close each source at its end, and drain what is ready.
+
+    `max_rows` bounds the groups that have to be held. `done` says that the limit is reached and no more rows are wanted.
+    """
+
+    def __init__(
+        self,
+        spec: MergeSpec,
+        columns: Sequence[ColumnDefinition],
+        sources: int,
+        collations: Mapping[str, bytes],
+        literals: Sequence[bytes],
+        max_rows: int,
+    ) -> None:
+        self._spec = spec
+        self._width = len(columns)
+        self._hidden = spec.hidden
+        self._plain = not spec.order and spec.grouping is None and not spec.hidden
+        self._ready: list[bytes] = []
+        self._open = set(range(sources))
+        self._last: RowKey | None = None
+        self._skip = int(literals[spec.offset]) if spec.offset is not None else 0
+        self._left = int(literals[spec.limit]) if spec.limit is not None else -1
+        self.done = self._left == 0
+        self._ordered = OrderedMerge(sources, key_function(spec.order, columns, collations))
+        self._groups = GroupMerge(spec.grouping, columns, collations, literals, max_rows) if spec.grouping else None
+        self._finished = False
+
+    def feed(self, source: int, payloads: Sequence[bytes]) -> None:
+        """Rows of one source, in its order."""
+        if self._plain:
+            self._ready += payloads
+            return
+        width, hidden = self._width, self._hidden
+        rows = []
+        for payload in payloads:
+            row = parse_row(payload, width)
+            rows.append((row, payload if not hidden else b""))
+        self._ordered.feed(source, rows)
+
+    def close(self, source: int) -> None:
+        """The source has sent all its rows."""
+        self._open.discard(source)
+        self._ordered.close(source)
+
+    def waits_for(self, source: int) -> bool:
+        """Whether nothing can come out before this source sends more; the others need not be read further until then."""
+        return self._plain or source in self._ordered.waiting_for
+
+    def drain(self) -> list[bytes]:
+        """The rows that can go to the client now."""
+        if self.done:
+            return []
+        if self._plain:
+            ready, self._ready = self._ready, []
+            return self._cut(ready)
+        keyed = self._ordered.drain()
+        if self._groups is not None:
+            groups = self._groups.feed(keyed)
+            if not self._open and not self._finished:
+                self._finished = True
+                groups += self._groups.finish()
+            return self._cut([self._visible(row) for row in groups])
+        if self._spec.distinct:
+            payloads = []
+            for key, row, payload in keyed:
+                if key != self._last:
+                    self._last = key
+                    payloads.append(payload or self._visible(row))
+            return self._cut(payloads)
+        return self._cut([payload or self._visible(row) for _, row, payload in keyed])
+
+    def _visible(self, row: Row) -> bytes:
+        return build_row(row[: self._width - self._hidden] if self._hidden else row)
+
+    def _cut(self, payloads: list[bytes]) -> list[bytes]:
+        """Apply OFFSET and LIMIT."""
+        if self._skip:
+            skipped = min(self._skip, len(payloads))
+            self._skip -= skipped
+            payloads = payloads[skipped:]
+        if self._left >= 0:
+            payloads = payloads[: self._left]
+            self._left -= len(payloads)
+            self.done = self._left == 0
+        return payloads

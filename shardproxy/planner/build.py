@@ -1,0 +1,249 @@
+"""From a statement to its plan: the one place that knows every kind of statement that is routed."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from shardproxy.errors import (
+    CROSS_SHARD_FUNCTION,
+    PRIVILEGE,
+    SYNTAX,
+    UNSUPPORTED_STATEMENT,
+    ProxyError,
+)
+from shardproxy.planner.context import PlanContext
+from shardproxy.planner.ddl import plan_ddl
+from shardproxy.planner.insert import plan_insert
+from shardproxy.planner.plan import AnyPlan, Kind, LocalPlan, Opcode, Plan, Route
+from shardproxy.planner.routes import keyed_plan
+from shardproxy.planner.scopes import Scopes
+from shardproxy.planner.select import build_scatter
+from shardproxy.planner.show import plan_describe, plan_show, plan_system_select
+from shardproxy.planner.template import Edit, pieces, session_value_edits, template_of
+from shardproxy.planner.write import plan_write
+from shardproxy.sql.lexer import Kind as TokenKind
+from shardproxy.sql.lexer import Token, function_names, is_name, unquote_name
+from shardproxy.sql.statement import Statement
+
+_LOCK_FUNCTIONS = frozenset(("GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS", "IS_FREE_LOCK", "IS_USED_LOCK"))
+_SEQUENCE_FUNCTIONS = frozenset(("NEXTVAL", "LASTVAL", "SETVAL"))
+_SELECTS = frozenset(("SELECT", "WITH", "VALUES", "TABLE"))
+_NOT_FOR_CLIENTS = frozenset(
+    (
+        "GRANT",
+        "REVOKE",
+        "FLUSH",
+        "RESET",
+        "PURGE",
+        "CHANGE",
+        "STOP",
+        "SHUTDOWN",
+        "INSTALL",
+        "UNINSTALL",
+        "CLONE",
+        "RESTART",
+    )
+)
+
+
+_LOCAL = frozenset(("SET", "USE", "BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "KILL", "UNLOCK"))
+_LOCAL_SHOWS = frozenset(("WARNINGS", "ERRORS", "COUNT", "PROCESSLIST", "DATABASES", "SCHEMAS", "GRANTS"))
+
+
+def _is_local_question(statement: Statement) -> bool:
+    words = [word for word in statement.words(3) if word != "FULL"]
+    return (words[:1] == ["SHOW"] and words[1:2] != [] and words[1] in _LOCAL_SHOWS) or words[:2] == [
+        "EXPLAIN",
+        "ROUTE",
+    ]
+
+
+def build_plan(statement: Statement, context: PlanContext, *, selected: bool = True) -> AnyPlan:
+    """Plan one statement. `selected` is whether the session has chosen the schema. Raises `ProxyError` for a refusal."""
+    if not statement.tokens:
+        raise ProxyError(SYNTAX, "You have an error in your SQL syntax")
+    edits = [*session_value_edits(statement.tokens), *_qualifier_edits(statement.tokens, context.logical_schema)]
+    verb = statement.verb
+    if verb in _LOCAL or _is_local_question(statement):
+        return LocalPlan(verb)
+    if verb in _SELECTS:
+        return _plan_select(statement, context, edits, selected=selected)
+    if verb in ("INSERT", "REPLACE"):
+        return plan_insert(statement, context, edits, selected=selected)
+    if verb in ("UPDATE", "DELETE"):
+        return plan_write(statement, context, edits, selected=selected)
+    if verb == "SHOW":
+        return plan_show(statement, context, selected=selected)
+    if verb in ("DESCRIBE", "DESC", "EXPLAIN"):
+        described = plan_describe(statement, context, selected=selected)
+        if described is not None:
+            return described
+        raise ProxyError(
+            UNSUPPORTED_STATEMENT, "this EXPLAIN is not supported; EXPLAIN ROUTE shows where a statement goes"
+        )
+    if verb in ("CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME"):
+        return plan_ddl(statement, context, edits, selected=selected)
+    if verb == "DO":
+        return _plan_tableless(statement, context, edits)
+    if verb in _NOT_FOR_CLIENTS:
+        raise ProxyError(PRIVILEGE, f"{verb} is not for the proxy: do it on the shards' servers")
+    raise ProxyError(UNSUPPORTED_STATEMENT, f"{verb} is not supported")
+
+
+def _plan_select(statement: Statement, context: PlanContext, edits: list[Edit], *, selected: bool) -> Plan:
+    functions = function_names(statement.tokens)
+    words = {t.upper for t in statement.tokens if t.kind is TokenKind.WORD}
+    if not words & {"FROM", "TABLE"}:
+        return _plan_tableless(statement, context, edits)
+    tree = statement.tree
+    scopes = Scopes(statement, context, selected=selected)
+    scopes.visit(tree)
+    if scopes.system:
+        return plan_system_select(statement, scopes, context, edits)
+    _check_everywhere(statement, scopes, functions, context)
+    pin = _pin_of(statement)
+    locks = tree.find(exp.Lock) is not None
+    names = tuple(dict.fromkeys(i.table.name for i in scopes.instances))
+    template = template_of(pieces(statement, 0, statement.tokens[-1].end, _named(statement, edits))) if edits else None
+    if not scopes.sharded:
+        shards = scopes.fixed_shards()
+        if len(shards) > 1:
+            raise ProxyError(UNSUPPORTED_STATEMENT, "the tables of this statement live on different shards")
+        route = Route(Opcode.FIXED, shards.pop()) if shards else Route(Opcode.ANY)
+        return Plan(Kind.SELECT, route, template, locks=locks, pin=pin, tables=names)
+    refusal = scopes.scatter_blocker()
+    scatter = merge = None
+    fixed: tuple[int, ...] = ()
+    if pin:
+        refusal = refusal or ProxyError(
+            CROSS_SHARD_FUNCTION, f"a statement that leaves a {pin} behind must run on one shard"
+        )
+    if refusal is None:
+        try:
+            if not isinstance(tree, exp.Select):
+                raise ProxyError(UNSUPPORTED_STATEMENT, "this SELECT cannot be run on several shards")
+            built = build_scatter(statement, scopes, tree, _named(statement, edits))
+            scatter, merge, fixed = built.template, built.merge, built.fixed
+        except ProxyError as error:
+            refusal = error
+            fixed = _all_slots(statement)
+    return keyed_plan(
+        Kind.SELECT,
+        statement,
+        scopes,
+        template,
+        refusal=refusal,
+        scatter=scatter,
+        merge=merge,
+        locks=locks,
+        fixed=fixed,
+    )
+
+
+def _all_slots(statement: Statement) -> tuple[int, ...]:
+    """A refusal may rest on the value of a literal in the ordering or grouping: let it count for these literals only."""
+    tokens = statement.tokens
+    first = next((t.start for t in tokens if t.upper in ("ORDER", "GROUP", "HAVING")), None)
+    if first is None:
+        return ()
+    return tuple(slot for at, slot in statement.slots.items() if at > first and slot not in statement.lists)
+
+
+def _plan_tableless(statement: Statement, context: PlanContext, edits: list[Edit]) -> Plan:
+    """A SELECT without tables is the same on every shard; named locks live on the default shard."""
+    functions = function_names(statement.tokens)
+    if functions & _SEQUENCE_FUNCTIONS:
+        raise ProxyError(UNSUPPORTED_STATEMENT, "sequences are not supported yet")
+    pin = _pin_of(statement)
+    template = template_of(pieces(statement, 0, statement.tokens[-1].end, _named(statement, edits)))
+    stored = {name.lower() for name in functions} & context.catalog.routines
+    route = Route(Opcode.FIXED, context.topology.default_shard) if pin or stored else Route(Opcode.ANY)
+    return Plan(Kind.SELECT, route, template, writes=bool(stored), pin=pin)
+
+
+def _check_everywhere(statement: Statement, scopes: Scopes, functions: set[str], context: PlanContext) -> None:
+    """What is wrong even where the statement comes to one shard."""
+    if functions & _SEQUENCE_FUNCTIONS:
+        raise ProxyError(UNSUPPORTED_STATEMENT, "sequences are not supported yet")
+    words = [t.upper for t in statement.tokens]
+    if any(a == "INTO" and b in ("OUTFILE", "DUMPFILE") for a, b in zip(words, words[1:], strict=False)):
+        raise ProxyError(PRIVILEGE, "INTO OUTFILE would write a file on a shard's server")
+    spread = any(i.table.rule.scheme.sharded for i in scopes.instances)
+    stored = {name.lower() for name in functions} & context.catalog.routines
+    if spread and stored:
+        raise ProxyError(
+            CROSS_SHARD_FUNCTION, f"stored function '{sorted(stored)[0]}' may read other rows than those of one shard"
+        )
+    if spread and functions & _LOCK_FUNCTIONS:
+        raise ProxyError(
+            CROSS_SHARD_FUNCTION, "named locks live on the default shard: take them in a statement of their own"
+        )
+
+
+def _pin_of(statement: Statement) -> str:
+    """What a statement leaves behind on its connection, or "" where it leaves nothing."""
+    tokens = statement.tokens
+    if function_names(tokens) & (_LOCK_FUNCTIONS - {"IS_FREE_LOCK", "IS_USED_LOCK"}):
+        return "named lock"
+    for token, after in zip(tokens, tokens[1:], strict=False):
+        if token.kind is TokenKind.VARIABLE and not token.text.startswith("@@") and after.text == ":=":
+            return "user variable"
+        if token.upper == "INTO" and token.kind is TokenKind.WORD and after.kind is TokenKind.VARIABLE:
+            return "user variable"
+    return ""
+
+
+def _named(statement: Statement, edits: list[Edit]) -> list[Edit]:
+    """Keep the column's name where a whole selected expression is replaced: `SELECT DATABASE()` is named `DATABASE()`."""
+    tokens = statement.tokens
+    ends = {token.end: i for i, token in enumerate(tokens)}
+    result = []
+    for edit in edits:
+        result.append(edit)
+        i = ends.get(edit.end, -1)
+        first = next((j for j, token in enumerate(tokens) if token.start == edit.start), -1)
+        after = tokens[i + 1].upper if 0 <= i < len(tokens) - 1 else ""
+        before = tokens[first - 1].upper if first > 0 else ""
+        if (
+            edit.piece != b""
+            and before in ("SELECT", ",", "DISTINCT", "ALL")
+            and after in ("", ",", "FROM", "LIMIT", ")")
+        ):
+            if _depth(tokens, first) == 0:
+                name = statement.text[edit.start : edit.end].replace("`", "``")
+                result.append(Edit(edit.end, edit.end, f" AS `{name}`".encode("latin-1")))
+    return result
+
+
+def _depth(tokens: list[Token], at: int) -> int:
+    return sum((t.text == "(") - (t.text == ")") for t in tokens[:at])
+
+
+def _qualifier_edits(tokens: list[Token], schema: str) -> list[Edit]:
+    """Take the logical schema's name off tables and columns: the shards have the schema under names of their own."""
+    aliased = any(
+        unquote_name(b.text) == schema
+        and is_name(b)
+        and (a.upper == "AS" or is_name(a) or a.text == ")")
+        and a.upper not in _BEFORE_TABLES
+        for a, b, c in zip(tokens, tokens[1:], [*tokens[2:], tokens[-1]], strict=False)
+        if c.text != "."
+    )
+    if aliased:
+        return []
+    edits = []
+    for i in range(len(tokens) - 2):
+        if (
+            is_name(tokens[i])
+            and unquote_name(tokens[i].text) == schema
+            and tokens[i + 1].text == "."
+            and is_name(tokens[i + 2])
+        ):
+            if i == 0 or tokens[i - 1].text != ".":
+                edits.append(Edit(tokens[i].start, tokens[i + 2].start, b""))
+    return edits
+
+
+_BEFORE_TABLES = frozenset(
+    ("FROM", "JOIN", "INTO", "UPDATE", "TABLE", "STRAIGHT_JOIN", "SELECT", "WHERE", "AND", "OR", "ON", "BY", "SET")
+)

@@ -1,0 +1,74 @@
+"""Plans by the shape of their statement, bounded, least recently used ones dropped first."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from shardproxy.errors import ProxyError
+from shardproxy.planner.plan import AnyPlan
+
+CachedPlan = AnyPlan | ProxyError
+# Longer shapes are planned each time: a cache of them would be a cache of data.
+MAX_SHAPE_BYTES = 16 * 1024
+
+
+class PlanCache:
+    """Plans of one context (topology epoch, catalog version, selected schema). Replace the cache to invalidate it.
+
+    A refusal is cached too, so that a client which repeats it costs no parsing. Shapes whose plan depends on the value of
+    literals (ORDER BY 2) are kept once per such value, each counting as an entry of its own.
+    """
+
+    def __init__(self, capacity: int, build: Callable[[bytes, list[bytes]], AnyPlan]) -> None:
+        self.capacity = capacity
+        self.hits = 0
+        self.misses = 0
+        self._build = build
+        self._plans: OrderedDict[object, CachedPlan] = OrderedDict()
+        self._fixed: dict[bytes, tuple[int, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self._plans)
+
+    def get(self, shape: bytes, literals: list[bytes]) -> AnyPlan:
+        """The plan for a statement; raises its refusal."""
+        fixed = self._fixed.get(shape)
+        key: object = shape if fixed is None else (shape, *[literals[i] for i in fixed])
+        plan = self._plans.get(key)
+        if plan is None:
+            return self._miss(shape, literals)
+        self.hits += 1
+        self._plans.move_to_end(key)
+        if isinstance(plan, ProxyError):
+            raise ProxyError(plan.spec, plan.detail, plain=plan.plain)
+        return plan
+
+    def _miss(self, shape: bytes, literals: list[bytes]) -> AnyPlan:
+        self.misses += 1
+        plan: CachedPlan
+        try:
+            plan = self._build(shape, literals)
+        except ProxyError as error:
+            plan = error
+        if len(shape) <= MAX_SHAPE_BYTES:
+            key: object = shape
+            fixed = set(self._fixed.get(shape, ()))
+            if not isinstance(plan, ProxyError):
+                fixed |= set(plan.fixed_slots)
+            if fixed:
+                self._fixed[shape] = slots = tuple(sorted(fixed))
+                key = (shape, *[literals[i] for i in slots])
+            self._plans[key] = plan
+            if len(self._plans) > self.capacity:
+                self._evict()
+        if isinstance(plan, ProxyError):
+            raise plan
+        return plan
+
+    def _evict(self) -> None:
+        key, _ = self._plans.popitem(last=False)
+        if isinstance(key, bytes):
+            self._fixed.pop(key, None)
+        elif isinstance(key, tuple) and len(self._fixed) > self.capacity:
+            self._fixed.pop(key[0], None)

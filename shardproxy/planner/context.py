@@ -1,0 +1,106 @@
+"""What planning may look at: one topology snapshot and one catalog, bound together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shardproxy.errors import (
+    CATALOG_MISSING,
+    NO_DATABASE,
+    TABLE_UNUSABLE,
+    UNKNOWN_DATABASE,
+    UNKNOWN_TABLE,
+    ProxyError,
+)
+from shardproxy.topology.catalog import Catalog, TableSchema
+from shardproxy.topology.keys import key_type_for
+from shardproxy.topology.placement import HashPlacement, Placement, range_placement
+from shardproxy.topology.topology import Scheme, TableRule, Topology
+
+SYSTEM_SCHEMAS = frozenset(("information_schema", "performance_schema", "mysql", "sys"))
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedTable:
+    """A table of a statement: its rule, its schema where it is known, and its placement where it is sharded."""
+
+    name: str
+    rule: TableRule
+    schema: TableSchema | None
+    placement: Placement | None
+
+    @property
+    def sharded(self) -> bool:
+        """Whether each row lives on the one shard that its key names."""
+        return self.rule.scheme.sharded
+
+
+@dataclass(frozen=True, slots=True)
+class PlanContext:
+    """Everything a plan depends on besides its statement. `logical_schema` is the one schema that clients see."""
+
+    topology: Topology
+    catalog: Catalog
+    placements: Mapping[str, Placement]
+    problems: Mapping[str, str]
+    logical_schema: str
+
+    def resolve(self, name: str, schema: str = "", *, selected: bool = True) -> ResolvedTable:
+        """The table that a statement names; raises `ProxyError` where it does not exist or cannot be served."""
+        if schema and schema != self.logical_schema:
+            raise ProxyError(UNKNOWN_DATABASE, f"Unknown database '{schema}'", plain=True)
+        if not schema and not selected:
+            raise ProxyError(NO_DATABASE, "No database selected", plain=True)
+        rule = self.topology.rule(name)
+        table = self.catalog.tables.get(name)
+        if table is None and name not in self.topology.rules and name.lower() in self._lowered_rules():
+            # On a server that ignores case this would be the table itself, and one shard would answer for all.
+            raise ProxyError(UNKNOWN_TABLE, f"Table '{self.logical_schema}.{name}' doesn't exist", plain=True)
+        if rule.scheme.sharded or rule.scheme is Scheme.REFERENCE:
+            problem = self.problems.get(name)
+            if problem:
+                raise ProxyError(TABLE_UNUSABLE, f"table '{name}' cannot be served: {problem}; see `shardproxy check`")
+            if table is None:
+                if self.catalog.unread_shards:
+                    raise ProxyError(
+                        CATALOG_MISSING, f"the schema of table '{name}' has not been read yet: a shard is away"
+                    )
+                raise ProxyError(UNKNOWN_TABLE, f"Table '{self.logical_schema}.{name}' doesn't exist", plain=True)
+        elif table is not None and table.definition is not None:
+            problem = self.problems.get(name)
+            if problem:
+                raise ProxyError(TABLE_UNUSABLE, f"view '{name}' cannot be served: {problem}")
+        return ResolvedTable(name, rule, table, self.placements.get(name))
+
+    def _lowered_rules(self) -> set[str]:
+        return {rule.lower() for rule in self.topology.rules}
+
+
+def build_context(topology: Topology, catalog: Catalog, logical_schema: str) -> PlanContext:
+    """Bind every sharded table to its partition map; what does not fit becomes a problem of that table."""
+    placements: dict[str, Placement] = {}
+    problems = dict(catalog.problems)
+    for name, rule in topology.rules.items():
+        table = catalog.tables.get(name)
+        if not rule.scheme.sharded or table is None or name in problems:
+            continue
+        column = table.column(rule.key)
+        if column is None:
+            problems[name] = f"the sharding key '{rule.key}' is not a column of it"
+            continue
+        key_type = key_type_for(column)
+        if isinstance(key_type, str):
+            problems[name] = f"sharding key '{rule.key}': {key_type}"
+            continue
+        if column.nullable:
+            problems[name] = f"sharding key '{rule.key}' can be NULL; declare it NOT NULL"
+            continue
+        if rule.scheme is Scheme.HASH:
+            placements[name] = HashPlacement(key_type, topology.hash_maps[rule.group])
+            continue
+        try:
+            placements[name] = range_placement(key_type, topology.range_maps[rule.group])
+        except ValueError as error:
+            problems[name] = f"the ranges do not fit sharding key '{rule.key}': {error}"
+    return PlanContext(topology, catalog, placements, problems, logical_schema)

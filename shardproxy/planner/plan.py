@@ -1,0 +1,186 @@
+"""Plans. A plan holds no literal and no live object: it refers to literals by number and to tables by name, so one plan serves
+every statement of its shape, whatever its values, until the topology or the catalog changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from shardproxy.errors import ProxyError
+from shardproxy.planner.merge_spec import MergeSpec
+from shardproxy.planner.template import Template
+from shardproxy.topology.keys import IntegerKey, Key
+from shardproxy.topology.placement import Placement
+
+
+class Kind(Enum):
+    """What a statement does, as metrics and EXPLAIN ROUTE name it."""
+
+    SELECT = "select"
+    INSERT = "insert"
+    UPDATE = "update"
+    DELETE = "delete"
+    DDL = "ddl"
+    SHOW = "show"
+    SESSION = "session"
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """A value that a statement compares the sharding key with: literal `slot`, negated where a minus stands before it."""
+
+    slot: int
+    negative: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """The key equals one of the operands. An operand may stand for a whole literal list."""
+
+    operands: tuple[Operand, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """The key lies between two operands; None is an open end. The lower end counts as inclusive."""
+
+    low: Operand | None
+    high: Operand | None
+    high_inclusive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """All parts hold."""
+
+    parts: tuple[Predicate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """At least one part holds."""
+
+    parts: tuple[Predicate, ...]
+
+
+Predicate = OneOf | Within | AllOf | AnyOf
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRoute:
+    """The shards of one class of co-located tables: those that its predicate leaves, or all that own a partition of it."""
+
+    table: str
+    placement: Placement
+    predicate: Predicate | None
+
+
+class Opcode(Enum):
+    """What a route needs before its shards are known."""
+
+    FIXED = "one named shard"
+    ANY = "any one shard"
+    EVERY = "every shard"
+    KEYED = "the shards that the sharding key names"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a statement goes. `point` is the shortcut for the most common case: one table, one literal equal to its key."""
+
+    opcode: Opcode
+    shard: str = ""
+    keys: tuple[KeyRoute, ...] = ()
+    point: tuple[Placement, int, bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowInsert:
+    """An INSERT of rows of values into a sharded table: where the key stands in each row.
+
+    `auto_position` is that of an AUTO_INCREMENT column, whose value must be given, or -1. `many` says that the statement has
+    several rows: it is then split, and each shard gets its own.
+    """
+
+    placement: Placement
+    key_column: str
+    key_position: int
+    width: int
+    auto_position: int = -1
+    auto_column: str = ""
+    many: bool = False
+
+    def accepts(self, key: Key) -> bool:
+        """Whether the column can hold the key as it is."""
+        kind = self.placement.key_type
+        return not isinstance(kind, IntegerKey) or kind.low <= int(key) <= kind.high
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one statement shape is carried out.
+
+    `template` is the text for a shard, or None to send the text as it came. `scatter` is what each of several shards is asked
+    instead, with `merge` saying how the answers become one; a write on several shards has neither, its counts are added up.
+    `refusal` is what a client is told where the route comes to more than one shard. `fixed_slots` are the literals whose values
+    the plan depends on. `split_list` is a list behind IN of which each shard gets its own part only. `system` marks questions
+    about the schema, in which the shards' schema name is replaced by the logical one both ways. `keeps_insert_id`: the statement
+    gives AUTO_INCREMENT values itself, so LAST_INSERT_ID() stays as it was.
+    """
+
+    kind: Kind
+    route: Route
+    template: Template | None = None
+    scatter: Template | None = None
+    merge: MergeSpec | None = None
+    refusal: ProxyError | None = None
+    split_list: int | None = None
+    insert: RowInsert | None = None
+    writes: bool = False
+    locks: bool = False
+    reference_write: bool = False
+    system: bool = False
+    pin: str = ""
+    tables: tuple[str, ...] = ()
+    fixed_slots: tuple[int, ...] = ()
+    keeps_insert_id: bool = False
+
+    def for_many_rows(self) -> Plan:
+        """The same INSERT with any number of rows."""
+        return self if self.insert is None else replace(self, insert=replace(self.insert, many=True))
+
+    @property
+    def plain_read(self) -> bool:
+        """Whether the statement only reads and leaves nothing behind: it may be repeated on a lost connection."""
+        return not (self.writes or self.locks or self.pin)
+
+
+@dataclass(frozen=True, slots=True)
+class DdlStep:
+    """One schema change: its text and the shards that get it, in turn."""
+
+    text: Template
+    shards: tuple[str, ...]
+    table: str
+
+
+@dataclass(frozen=True, slots=True)
+class DdlPlan:
+    """A DDL statement: its steps. `temporary` tables belong to the session, which is then pinned."""
+
+    steps: tuple[DdlStep, ...]
+    temporary: bool = False
+    kind: Kind = Kind.DDL
+    fixed_slots: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPlan:
+    """A statement that the session carries out itself: SET, USE, BEGIN, SHOW WARNINGS and the like."""
+
+    verb: str
+    kind: Kind = Kind.SESSION
+    fixed_slots: tuple[int, ...] = ()
+
+
+AnyPlan = Plan | DdlPlan | LocalPlan

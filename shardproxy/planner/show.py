@@ -1,0 +1,114 @@
+"""SHOW, DESCRIBE, EXPLAIN and information_schema: questions about the schema, answered as one server would."""
+
+from __future__ import annotations
+
+from shardproxy.errors import CROSS_SHARD_JOIN, SYNTAX, UNKNOWN_DATABASE, UNSUPPORTED_STATEMENT, ProxyError
+from shardproxy.planner.context import SYSTEM_SCHEMAS, PlanContext
+from shardproxy.planner.plan import Kind, Opcode, Plan, Route
+from shardproxy.planner.scopes import Scopes
+from shardproxy.planner.template import Edit, SessionValue, pieces, template_of
+from shardproxy.sql.lexer import Token, is_name, unquote_name
+from shardproxy.sql.statement import Statement
+from shardproxy.topology.topology import Scheme
+
+_OF_TABLE = frozenset(("COLUMNS", "FIELDS", "INDEX", "INDEXES", "KEYS"))
+
+
+def plan_show(statement: Statement, context: PlanContext, *, selected: bool) -> Plan:
+    """Plan a SHOW that some shard answers; what the session answers itself never comes here."""
+    tokens = statement.tokens
+    words = [t.upper for t in tokens if t.upper not in ("FULL", "EXTENDED", "GLOBAL", "SESSION", "LOCAL")]
+    subject = words[1] if len(words) > 1 else ""
+    if subject in _OF_TABLE:
+        at = next((i for i, t in enumerate(tokens) if t.upper in ("FROM", "IN")), 0)
+        return _of_table(statement, context, at + 1, selected=selected)
+    if subject == "CREATE" and words[2:3] and words[2] in ("TABLE", "VIEW"):
+        return _of_table(
+            statement, context, next(i for i, t in enumerate(tokens) if t.upper == words[2]) + 1, selected=selected
+        )
+    if subject in ("TABLES", "TABLE", "OPEN", "TRIGGERS", "EVENTS"):
+        return _of_schema(statement, context, selected=selected)
+    if subject in ("MASTER", "SLAVE", "REPLICA", "BINARY", "BINLOG", "RELAYLOG", "ALL"):
+        raise ProxyError(UNSUPPORTED_STATEMENT, f"SHOW {subject} is a question to one server: ask the shards")
+    template = template_of(pieces(statement, 0, tokens[-1].end, _schema_edits(tokens, context)))
+    return Plan(Kind.SHOW, Route(Opcode.ANY), template, system=True)
+
+
+def plan_describe(statement: Statement, context: PlanContext, *, selected: bool) -> Plan | None:
+    """DESCRIBE of a table, or None where the statement is an EXPLAIN of a query."""
+    tokens = statement.tokens
+    if len(tokens) < 2:
+        raise ProxyError(SYNTAX, "You have an error in your SQL syntax")
+    if tokens[1].upper in (
+        "SELECT",
+        "UPDATE",
+        "DELETE",
+        "INSERT",
+        "REPLACE",
+        "EXTENDED",
+        "FORMAT",
+        "PARTITIONS",
+        "ANALYZE",
+        "WITH",
+        "(",
+    ):
+        return None
+    return _of_table(statement, context, 1, selected=selected)
+
+
+def _of_table(statement: Statement, context: PlanContext, at: int, *, selected: bool) -> Plan:
+    """A question about one table goes to a shard that has it."""
+    tokens = statement.tokens
+    if at >= len(tokens) or not is_name(tokens[at]):
+        raise ProxyError(SYNTAX, "You have an error in your SQL syntax")
+    edits: list[Edit] = []
+    schema, name, behind = "", unquote_name(tokens[at].text), at + 1
+    if behind + 1 < len(tokens) and tokens[behind].text == ".":
+        schema, name = name, unquote_name(tokens[behind + 1].text)
+        if schema == context.logical_schema:
+            edits.append(Edit(tokens[at].start, tokens[behind + 1].start, b""))
+        behind += 2
+    if behind + 1 < len(tokens) and tokens[behind].upper in ("FROM", "IN"):
+        schema = unquote_name(tokens[behind + 1].text)
+        if schema == context.logical_schema:
+            edits.append(Edit(tokens[behind].start, tokens[behind + 1].end, b""))
+    if schema.lower() in SYSTEM_SCHEMAS:
+        return Plan(Kind.SHOW, Route(Opcode.ANY), template_of(pieces(statement, 0, tokens[-1].end)), system=True)
+    rule = context.topology.rule(name)
+    if schema or not selected:
+        context.resolve("", schema, selected=selected)
+    route = Route(Opcode.FIXED, rule.shard if rule.scheme is Scheme.UNSHARDED else context.topology.default_shard)
+    return Plan(Kind.SHOW, route, template_of(pieces(statement, 0, tokens[-1].end, edits)), system=True, tables=(name,))
+
+
+def _of_schema(statement: Statement, context: PlanContext, *, selected: bool) -> Plan:
+    """A question about all tables goes to every shard; the executor keeps of each the tables that it answers for."""
+    tokens = statement.tokens
+    at = next((i for i, t in enumerate(tokens) if t.upper in ("FROM", "IN")), 0)
+    schema = unquote_name(tokens[at + 1].text) if at and at + 1 < len(tokens) else ""
+    template = template_of(pieces(statement, 0, tokens[-1].end, _schema_edits(tokens, context)))
+    if schema.lower() in SYSTEM_SCHEMAS:
+        return Plan(Kind.SHOW, Route(Opcode.ANY), template, system=True)
+    if schema and schema != context.logical_schema:
+        raise ProxyError(UNKNOWN_DATABASE, f"Unknown database '{schema}'", plain=True)
+    if not schema and not selected:
+        context.resolve("", "", selected=False)
+    return Plan(Kind.SHOW, Route(Opcode.EVERY), template, system=True)
+
+
+def _schema_edits(tokens: list[Token], context: PlanContext) -> list[Edit]:
+    """Replace the logical schema's name behind FROM, IN and DATABASE by that of the shard."""
+    edits = []
+    for before, token in zip(tokens, tokens[1:], strict=False):
+        if before.upper in ("FROM", "IN", "DATABASE", "SCHEMA") and unquote_name(token.text) == context.logical_schema:
+            edits.append(Edit(token.start, token.end, SessionValue.PHYSICAL_SCHEMA))
+    return edits
+
+
+def plan_system_select(statement: Statement, scopes: Scopes, context: PlanContext, edits: list[Edit]) -> Plan:
+    """A SELECT on information_schema goes to the default shard, whose server knows every table but foreign unsharded ones."""
+    if scopes.instances:
+        raise ProxyError(CROSS_SHARD_JOIN, "system tables cannot be joined with the schema's own")
+    kept = [edit for edit in edits if edit.piece is not SessionValue.DATABASE]
+    template = template_of(pieces(statement, 0, statement.tokens[-1].end, kept))
+    return Plan(Kind.SELECT, Route(Opcode.FIXED, context.topology.default_shard), template, system=True)

@@ -1,0 +1,123 @@
+"""Texts with holes: literals by number, values that only the session knows, and a LIMIT that covers the OFFSET too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from shardproxy.sql.lexer import Kind, Token
+from shardproxy.sql.statement import Statement
+
+
+class SessionValue(Enum):
+    """A function or variable that the proxy answers for the client's own session."""
+
+    DATABASE = "DATABASE()"
+    CONNECTION_ID = "CONNECTION_ID()"
+    USER = "USER()"
+    CURRENT_USER = "CURRENT_USER()"
+    LAST_INSERT_ID = "LAST_INSERT_ID()"
+    ROW_COUNT = "ROW_COUNT()"
+    FOUND_ROWS = "FOUND_ROWS()"
+    AUTOCOMMIT = "@@autocommit"
+    WARNING_COUNT = "@@warning_count"
+    ERROR_COUNT = "@@error_count"
+    PHYSICAL_SCHEMA = "the schema's name on the shard"
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSum:
+    """LIMIT for a shard: the statement's offset and limit added up."""
+
+    limit: int
+    offset: int | None
+
+
+Piece = bytes | int | SessionValue | LimitSum
+Template = tuple[Piece, ...]
+
+_FUNCTIONS = {
+    "DATABASE": SessionValue.DATABASE,
+    "SCHEMA": SessionValue.DATABASE,
+    "CONNECTION_ID": SessionValue.CONNECTION_ID,
+    "USER": SessionValue.USER,
+    "SESSION_USER": SessionValue.USER,
+    "SYSTEM_USER": SessionValue.USER,
+    "CURRENT_USER": SessionValue.CURRENT_USER,
+    "LAST_INSERT_ID": SessionValue.LAST_INSERT_ID,
+    "ROW_COUNT": SessionValue.ROW_COUNT,
+    "FOUND_ROWS": SessionValue.FOUND_ROWS,
+}
+_VARIABLES = {
+    "AUTOCOMMIT": SessionValue.AUTOCOMMIT,
+    "WARNING_COUNT": SessionValue.WARNING_COUNT,
+    "ERROR_COUNT": SessionValue.ERROR_COUNT,
+    "LAST_INSERT_ID": SessionValue.LAST_INSERT_ID,
+    "IDENTITY": SessionValue.LAST_INSERT_ID,
+    "PSEUDO_THREAD_ID": SessionValue.CONNECTION_ID,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Replace `[start, end)` of a statement's text by a piece."""
+
+    start: int
+    end: int
+    piece: Piece
+
+
+def session_value_edits(tokens: Sequence[Token]) -> list[Edit]:
+    """Where a statement asks for something that is the session's own."""
+    edits = []
+    for i, token in enumerate(tokens):
+        if token.kind is Kind.VARIABLE and token.text.startswith("@@"):
+            name = token.upper[2:].removeprefix("SESSION.").removeprefix("LOCAL.")
+            if name in _VARIABLES:
+                edits.append(Edit(token.start, token.end, _VARIABLES[name]))
+        elif token.kind is Kind.WORD and token.upper in _FUNCTIONS and (i == 0 or tokens[i - 1].text != "."):
+            called = [t.text for t in tokens[i + 1 : i + 3]]
+            if called == ["(", ")"]:
+                edits.append(Edit(token.start, tokens[i + 2].end, _FUNCTIONS[token.upper]))
+            elif token.upper == "CURRENT_USER" and called[:1] != ["("]:
+                edits.append(Edit(token.start, token.end, SessionValue.CURRENT_USER))
+    return edits
+
+
+def pieces(statement: Statement, start: int, end: int, edits: Sequence[Edit] = ()) -> list[Piece]:
+    """The span `[start, end)` of a statement as template pieces, with its literals as holes and `edits` carried out."""
+    inside = sorted((edit for edit in edits if start <= edit.start and edit.end <= end), key=lambda edit: edit.start)
+    result: list[Piece] = []
+    pos = start
+    for edit in inside:
+        result += _with_slots(statement, pos, edit.start)
+        result.append(edit.piece)
+        pos = edit.end
+    result += _with_slots(statement, pos, end)
+    return result
+
+
+def template_of(parts: Sequence[Piece]) -> Template:
+    """Join neighbouring texts."""
+    result: list[Piece] = []
+    for part in parts:
+        if isinstance(part, bytes) and result and isinstance(result[-1], bytes):
+            result[-1] += part
+        elif part != b"":
+            result.append(part)
+    return tuple(result)
+
+
+def _with_slots(statement: Statement, start: int, end: int) -> list[Piece]:
+    result: list[Piece] = []
+    pos = start
+    for at in sorted(statement.slots):
+        slot = statement.slots[at]
+        if at < pos or at >= end:
+            continue
+        result.append(statement.text[pos:at].encode("latin-1"))
+        result.append(slot)
+        pos = statement.ends[slot]
+    result.append(statement.text[pos:end].encode("latin-1"))
+    return result

@@ -1,0 +1,133 @@
+"""Finding the end of a server's response without decoding it.
+
+This is the inner loop of the relay: it looks at packet headers and at the first byte of each packet, and at nothing else.
+Rows and column definitions are forwarded as they came; only the packet that ends the response is held back, because its
+status flags belong to the client's session. Written as plain typed Python that mypyc can compile.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from shardproxy.protocol.wire_types import MalformedPacket
+
+FIRST: Final = 0
+COLUMNS: Final = 1
+ROWS: Final = 2
+DONE: Final = 3
+
+OK_HEADER: Final = 0x00
+ERR_HEADER: Final = 0xFF
+EOF_HEADER: Final = 0xFE
+LOCAL_INFILE_HEADER: Final = 0xFB
+MAX_PAYLOAD: Final = 0xFFFFFF
+# EOF is five bytes; a row can start with 0xFE only if its first value is 16 MB or longer.
+EOF_MAX_PAYLOAD: Final = 8
+
+
+class ResponseScanner:
+    """Follows one response to a command that gives an OK, an ERR or one text result set.
+
+    `feed` takes the server's bytes in any chunking and gives those that may be forwarded at once; a packet that must be seen
+    whole stays in `pending`. When `state` is DONE, `final` holds the last bytes, which `feed` did not give: rows up to
+    `terminal_start`, then the packet that ends the response. `terminal` is that packet's payload and `sequence` its number.
+    """
+
+    def __init__(self, state: int = FIRST) -> None:
+        self.state: int = state
+        self.columns_left: int = 0
+        self.rows: int = 0
+        self.terminal: bytes = b""
+        self.sequence: int = 0
+        self.pending: bytes = b""
+        self.final: bytes = b""
+        self.terminal_start: int = 0
+        self._skip: int = 0
+        self._continued: bool = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take bytes from the server; gives those that can go to the client now.
+
+        Raises `MalformedPacket` where the response cannot be followed, or where it does not end with its last packet.
+        """
+        data = self.pending + chunk if self.pending else chunk
+        size = len(data)
+        pos = self._skip
+        if pos >= size:
+            self._skip = pos - size
+            self.pending = b""
+            return data
+        state = self.state
+        while size - pos >= 4:
+            length = data[pos] | data[pos + 1] << 8 | data[pos + 2] << 16
+            end = pos + 4 + length
+            if self._continued:
+                self._continued = length == MAX_PAYLOAD
+            elif length == 0:
+                raise MalformedPacket("the server sent an empty packet")
+            elif pos + 4 == size:
+                break
+            elif state == ROWS:
+                first = data[pos + 4]
+                if (first == EOF_HEADER and length <= EOF_MAX_PAYLOAD) or first == ERR_HEADER:
+                    if end > size:
+                        break
+                    return self._finish(data, pos, end)
+                self.rows += 1
+                self._continued = length == MAX_PAYLOAD
+            else:
+                if end > size:
+                    break
+                state = self._control(data, pos, end)
+                if state == DONE:
+                    return self._finish(data, pos, end)
+                self.state = state
+            if end > size:
+                self._skip = end - size
+                self.pending = b""
+                return data
+            pos = end
+        self._skip = 0
+        self.pending = data[pos:] if pos < size else b""
+        return data[:pos] if pos < size else data
+
+    def _control(self, data: bytes, pos: int, end: int) -> int:
+        """Judge a packet before the rows; gives the state behind it."""
+        first = data[pos + 4]
+        if self.state == FIRST:
+            if first == OK_HEADER or first == ERR_HEADER:
+                return DONE
+            if first == LOCAL_INFILE_HEADER or end - pos > 4 + 9:
+                raise MalformedPacket("the server asked for something that was not offered")
+            self.columns_left = _small_lenenc(data, pos + 4, end)
+            return COLUMNS
+        if self.columns_left > 0:
+            if first == ERR_HEADER:
+                return DONE
+            self.columns_left -= 1
+            return COLUMNS
+        if first == EOF_HEADER:
+            return ROWS
+        if first == ERR_HEADER:
+            return DONE
+        raise MalformedPacket("the columns of a result have no end")
+
+    def _finish(self, data: bytes, pos: int, end: int) -> bytes:
+        if end != len(data):
+            raise MalformedPacket("the server sent more than its response")
+        self.terminal = data[pos + 4 :]
+        self.sequence = data[pos + 3]
+        self.final = data
+        self.terminal_start = pos
+        self.pending = b""
+        self.state = DONE
+        return b""
+
+
+def _small_lenenc(data: bytes, pos: int, end: int) -> int:
+    first = data[pos]
+    if first < 0xFB and end == pos + 1:
+        return first
+    if first == 0xFC and end == pos + 3:
+        return data[pos + 1] | data[pos + 2] << 8
+    raise MalformedPacket("the server sent an impossible column count")

@@ -1,0 +1,39 @@
+"""The text that a shard gets: a template with its holes filled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from shardproxy.planner.template import LimitSum, SessionValue, Template
+
+Answer = Callable[[SessionValue], bytes]
+
+
+def render(template: Template, literals: Sequence[bytes], answer: Answer) -> bytes:
+    """Fill in literals and the session's own values (`answer` gives them as SQL literals)."""
+    parts = []
+    for piece in template:
+        if isinstance(piece, bytes):
+            parts.append(piece)
+        elif isinstance(piece, SessionValue):
+            parts.append(answer(piece))
+        elif isinstance(piece, LimitSum):
+            total = int(literals[piece.limit]) + (int(literals[piece.offset]) if piece.offset is not None else 0)
+            parts.append(b"%d" % min(total, (1 << 64) - 1))
+        else:
+            parts.append(literals[piece])
+    return b"".join(parts)
+
+
+def quote(value: str) -> bytes:
+    """A string as an SQL literal in UTF-8."""
+    return b"'" + value.replace("\\", "\\\\").replace("'", "''").encode() + b"'"
+
+
+def with_physical_schema(literals: Sequence[bytes], logical: str, physical: str) -> list[bytes]:
+    """For questions about the schema: the logical schema's name, as a string, becomes the shard's own."""
+    wanted = logical.encode().lower()
+    return [
+        b"'" + physical.encode() + b"'" if raw[1:-1].lower() == wanted and raw[:1] in b"'\"" else raw
+        for raw in literals
+    ]

@@ -1,0 +1,1 @@
+"""Sockets: the listener, a client's connection, login and TLS."""

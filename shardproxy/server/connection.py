@@ -1,0 +1,352 @@
+"""One client's connection: bytes to packets to session commands, and back.
+
+Commands are taken strictly one at a time; what a client sends ahead stays in the buffer, and the socket is not read while there
+is more than enough in it. A client that is slow to read makes the shard's connection wait, and nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from typing import TYPE_CHECKING, cast
+
+from shardproxy.errors import (
+    BAD_HANDSHAKE,
+    INTERNAL,
+    SHUTTING_DOWN,
+    TOO_MANY_CONNECTIONS,
+    UNKNOWN_CHARSET,
+    UNKNOWN_DATABASE,
+    ProxyError,
+)
+from shardproxy.protocol.charsets import charset_by_id
+from shardproxy.protocol.flags import AUTOCOMMIT, OFFERED, Capability, Command
+from shardproxy.protocol.framing import PacketReader, encode_packet
+from shardproxy.protocol.handshake import MAX_LOGIN_BYTES, Greeting, build_greeting, is_ssl_request, parse_change_user
+from shardproxy.protocol.packets import ErrPacket, OkPacket, build_err, build_ok
+from shardproxy.server.login import LoginExchange, Reply
+from shardproxy.server.tls import TlsLayer
+from shardproxy.session.channel import Pausable
+from shardproxy.session.session import Session
+
+if TYPE_CHECKING:
+    from shardproxy.server.listener import Listener
+
+log = logging.getLogger(__name__)
+
+# Bytes a client may send ahead of the command that is being answered.
+READ_AHEAD_BYTES = 1 << 20
+WRITE_HIGH_WATER_BYTES = 256 * 1024
+
+
+class ClientConnection(asyncio.Protocol):
+    """One client; a `session.Channel`."""
+
+    __slots__ = (
+        "_busy", "_drained", "_exchange", "_listener", "_paused_reading", "_reader", "_sequence", "_session", "_timer", "_tls",
+        "_transport", "capabilities", "closed", "last_active", "slow", "source",
+    )  # fmt: skip
+
+    def __init__(self, listener: Listener) -> None:
+        self.source: Pausable | None = None
+        self.capabilities: int = 0
+        self.slow = False
+        self.closed = False
+        self.last_active = 0.0
+        self._listener = listener
+        self._busy = False
+        self._drained: asyncio.Future[None] | None = None
+        self._exchange: LoginExchange | None = None
+        self._paused_reading = False
+        self._reader = PacketReader(MAX_LOGIN_BYTES, expect=1)
+        self._sequence = 0
+        self._session: Session | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._tls: TlsLayer | None = None
+        self._transport: asyncio.Transport
+
+    # -- asyncio.Protocol ---------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet the client, or turn it away where there are too many."""
+        self._transport = transport = cast(asyncio.Transport, transport)
+        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
+        listener = self._listener
+        listener.connections.add(self)
+        router = listener.router
+        if len(listener.connections) > router.limits.max_connections:
+            router.metrics.errors[TOO_MANY_CONNECTIONS.id] += 1
+            transport.write(encode_packet(build_err(ErrPacket(1040, "08004", "Too many connections")), 0))
+            self.close()
+            return
+        offered = OFFERED | (Capability.SSL if listener.tls is not None else 0)
+        peer = transport.get_extra_info("peername")
+        host = peer[0] if isinstance(peer, tuple) else "localhost"
+        self._exchange = exchange = LoginExchange(router.verifiers, listener.auth_plugin, offered, host, secure=False)
+        self._session = session = Session(router, self)
+        session.state.host = host
+        greeting = Greeting(
+            listener.server_version, session.state.thread_id, exchange.salt, offered, plugin=exchange.plugin
+        )
+        self._timer = asyncio.get_running_loop().call_later(router.limits.handshake_timeout_s, self._too_slow)
+        transport.write(encode_packet(build_greeting(greeting), 0))
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the client."""
+        if self.closed:
+            return
+        if self._tls is not None:
+            try:
+                data = self._tls.receive(data)
+                self._flush_tls()
+            except ssl.SSLError:
+                self._transport.abort()
+                return
+        # The usual case: one whole packet, and nothing else to do.
+        if not self._busy and self._exchange is None and not self._reader.buffered:
+            size = len(data)
+            if size > 4 and data[0] | data[1] << 8 | data[2] << 16 == size - 4 and not data[3]:
+                self._busy = True
+                assert self._session is not None
+                self._session.command(data[4:])
+                return
+        self._reader.feed(data)
+        if self._busy:
+            if self._reader.buffered > READ_AHEAD_BYTES and not self._paused_reading:
+                self._paused_reading = True
+                self._transport.pause_reading()
+            return
+        self._take_packets()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        self.closed = True
+        self._listener.connections.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._session is not None:
+            self._session.close()
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    def pause_writing(self) -> None:
+        """The client reads slower than its rows come."""
+        self.slow = True
+        if self.source is not None:
+            self.source.pause()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self.slow = False
+        if self.source is not None:
+            self.source.resume()
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    # -- session.Channel ----------------------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+        if self.closed:
+            return
+        if self._tls is None:
+            self._transport.write(data)
+        else:
+            self._tls.send(data)
+            self._flush_tls()
+
+    async def drain(self) -> None:
+        """Wait until the client has read most of what was sent."""
+        if self.slow and not self.closed:
+            self._drained = asyncio.get_running_loop().create_future()
+            await self._drained
+
+    def finished(self) -> None:
+        """The command is answered: take the next one."""
+        self._busy = False
+        if self._paused_reading and self._reader.buffered <= READ_AHEAD_BYTES:
+            self._paused_reading = False
+            self._transport.resume_reading()
+        if self._listener.router.draining and self.idle:
+            self.shut_down()
+        elif self._reader.buffered:
+            # Not from here: a client that sends many commands at once would nest us as deep.
+            asyncio.get_running_loop().call_soon(self._take_packets)
+
+    def close(self) -> None:
+        """Close once everything is sent."""
+        if not self.closed:
+            self.closed = True
+            if self._session is not None:
+                self._session.close()
+            self._transport.close()
+            # A peer that reads nothing must not keep the connection for ever.
+            asyncio.get_running_loop().call_later(5, self._transport.abort)
+
+    # -- packets ------------------------------------------------------------------------------------------------------
+
+    def _take_packets(self) -> None:
+        while not self._busy and not self.closed:
+            try:
+                payload = self._reader.next_payload()
+                if payload is None:
+                    return
+                if self._exchange is not None:
+                    self._login_packet(payload)
+                else:
+                    self._command_packet(payload)
+            except ProxyError as error:
+                self._fail(error)
+            except Exception:
+                log.exception("internal error")
+                self._fail(ProxyError(INTERNAL, "internal error", fatal=True))
+
+    def _command_packet(self, payload: bytes) -> None:
+        self._reader.expect = 0
+        self._busy = True
+        assert self._session is not None
+        if payload[:1] == bytes((Command.CHANGE_USER,)):
+            self._change_user(payload)
+        else:
+            self._session.command(payload)
+
+    def _fail(self, error: ProxyError) -> None:
+        """Tell the client, and close where the stream of packets cannot be trusted any more."""
+        self._listener.router.metrics.errors[error.spec.id] += 1
+        packet = ErrPacket(error.errno, error.sqlstate, error.message)
+        self.write(encode_packet(build_err(packet), (self._reader.sequence + 1) & 0xFF))
+        self.close()
+
+    # -- login --------------------------------------------------------------------------------------------------------
+
+    def _login_packet(self, payload: bytes) -> None:
+        self._sequence = self._reader.sequence + 1
+        if (
+            self._tls is None
+            and self._listener.tls is not None
+            and self._exchange.login is None
+            and is_ssl_request(payload)
+        ):  # type: ignore[union-attr]
+            self._start_tls()
+            return
+        if not payload:
+            raise ProxyError(BAD_HANDSHAKE, "Bad handshake", fatal=True)
+        exchange = self._exchange
+        assert exchange is not None
+        try:
+            reply = exchange.receive(payload)
+        except ProxyError:
+            self._listener.router.metrics.logins_failed += 1
+            raise
+        self._reply(reply)
+
+    def _reply(self, reply: Reply) -> None:
+        for payload in reply.payloads:
+            self.write(encode_packet(payload, self._sequence))
+            self._sequence += 1
+        self._reader.expect = self._sequence & 0xFF
+        if reply.done:
+            self._logged_in()
+
+    def _logged_in(self) -> None:
+        exchange, session, router = self._exchange, self._session, self._listener.router
+        assert exchange is not None and exchange.login is not None and session is not None
+        login = exchange.login
+        charset = charset_by_id(login.charset)
+        if charset is None:
+            raise ProxyError(
+                UNKNOWN_CHARSET, f"character set number {login.charset} is not supported; use utf8mb4", fatal=True
+            )
+        if login.database and login.database != router.logical_schema:
+            raise ProxyError(UNKNOWN_DATABASE, f"Unknown database '{login.database}'", fatal=True, plain=True)
+        self.capabilities = login.capabilities
+        state = session.state
+        state.user = login.user
+        state.schema = login.database
+        state.kind = (bool(login.capabilities & Capability.FOUND_ROWS), charset.name, charset.collation)
+        state.codec = charset.codec
+        self._exchange = None
+        self._reader.max_payload_bytes = router.limits.max_packet_bytes
+        self._reader.expect = 0
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.write(encode_packet(build_ok(OkPacket(status=AUTOCOMMIT)), self._sequence & 0xFF))
+        if self._busy:
+            self.finished()
+
+    def _start_tls(self) -> None:
+        assert self._listener.tls is not None and self._exchange is not None
+        self._tls = TlsLayer(self._listener.tls)
+        self._exchange.secure = True
+        rest = self._reader.take_rest()
+        self._reader.expect = 2
+        if rest:
+            self.data_received(rest)
+
+    def _flush_tls(self) -> None:
+        assert self._tls is not None
+        data = self._tls.outgoing()
+        if data:
+            self._transport.write(data)
+
+    def _change_user(self, payload: bytes) -> None:
+        """COM_CHANGE_USER: a new login on the same connection; whoever fails it is closed."""
+        assert self._session is not None
+        router = self._listener.router
+        login = parse_change_user(payload[1:], self.capabilities)
+        exchange = LoginExchange(
+            router.verifiers,
+            self._listener.auth_plugin,
+            self.capabilities,
+            self._session.state.host,
+            secure=self._tls is not None,
+        )
+        # The client scrambles with the salt of the greeting, which is gone: ask it to answer a new one.
+        exchange.login = login
+        usable = login.plugin if login.plugin in ("mysql_native_password", "caching_sha2_password") else None
+        exchange.plugin = usable or exchange.plugin
+        self._session.start(self._switch_user(exchange))
+
+    async def _switch_user(self, exchange: LoginExchange) -> None:
+        assert self._session is not None
+        await self._session.reset()
+        self._exchange = exchange
+        self._sequence = 1
+        self._timer = asyncio.get_running_loop().call_later(
+            self._listener.router.limits.handshake_timeout_s, self._too_slow
+        )
+        self._reply(exchange.switch())
+
+    def _too_slow(self) -> None:
+        """The client has not logged in in time."""
+        self.write(
+            encode_packet(
+                build_err(ErrPacket(1043, "08S01", "Bad handshake: the login took too long")), self._sequence & 0xFF
+            )
+        )
+        self.close()
+        self._transport.abort()
+
+    # -- shutdown and idling ------------------------------------------------------------------------------------------
+
+    @property
+    def idle(self) -> bool:
+        """Whether the client may be sent away without losing anything."""
+        session = self._session
+        return not self._busy and (session is None or not session.state.in_transaction)
+
+    def shut_down(self) -> None:
+        """Say that the proxy is shutting down, and close."""
+        packet = ErrPacket(
+            SHUTTING_DOWN.errno, SHUTTING_DOWN.sqlstate, f"{SHUTTING_DOWN.id}: Server shutdown in progress"
+        )
+        self.write(encode_packet(build_err(packet), 0))
+        self.close()
+
+    def idle_for(self, now: float) -> float:
+        """Seconds since the client's last command; 0 while it is served or logs in."""
+        if self._busy or self._session is None or self._exchange is not None:
+            return 0.0
+        return now - self._session.started_at if self._session.started_at else 0.0

@@ -1,0 +1,65 @@
+"""The MySQL port: accepts clients, sends idle ones away, drains on shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from time import perf_counter
+
+from shardproxy.config.model import Address
+from shardproxy.server.connection import ClientConnection
+from shardproxy.session.router import Router
+
+
+class Listener:
+    """The endpoint of one process."""
+
+    def __init__(self, router: Router, tls: ssl.SSLContext | None) -> None:
+        self.router = router
+        self.tls = tls
+        self.auth_plugin = router.loaded.config.proxy.auth_plugin
+        self.connections: set[ClientConnection] = set()
+        self.port = 0
+        self._server: asyncio.Server | None = None
+        self._idler: asyncio.Task[None] | None = None
+
+    @property
+    def server_version(self) -> str:
+        """What the greeting calls us: the shards' own version, so that clients speak to them as they would without us."""
+        version = self.router.catalog.server_version
+        return f"5.5.5-{version}" if self.router.catalog.flavour == "mariadb" else version
+
+    async def start(self) -> None:
+        """Open the port."""
+        address = Address.parse(self.router.loaded.config.proxy.listen)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: ClientConnection(self), address.host, address.port, backlog=1024
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+        self._idler = loop.create_task(self._close_idle())
+
+    async def _close_idle(self) -> None:
+        limit = self.router.limits.idle_timeout_s
+        while True:
+            await asyncio.sleep(min(limit, 30))
+            now = perf_counter()
+            for connection in list(self.connections):
+                if connection.idle_for(now) > limit:
+                    connection.close()
+
+    async def drain(self, seconds: float) -> None:
+        """Stop accepting; let open statements and transactions end, for at most that long; then close everyone."""
+        if self._server is not None:
+            self._server.close()
+        if self._idler is not None:
+            self._idler.cancel()
+        for connection in list(self.connections):
+            if connection.idle:
+                connection.shut_down()
+        deadline = perf_counter() + seconds
+        while self.connections and perf_counter() < deadline:
+            await asyncio.sleep(0.02)
+        for connection in list(self.connections):
+            connection.close()
+        await asyncio.sleep(0)

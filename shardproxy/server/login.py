@@ -1,0 +1,172 @@
+"""Who a client is: the exchange of packets from the greeting to the OK, without I/O.
+
+The greeting offers one method; a client that answers by the other is served by that one if its verifier allows it, and anyone
+else is asked to switch, once. An unknown user goes through the same steps as a known one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from shardproxy.errors import ACCESS_DENIED, AUTH_UNUSABLE, BAD_HANDSHAKE, ProxyError
+from shardproxy.protocol.auth import (
+    CACHING_SHA2,
+    CLEAR_FAST_OK,
+    CLEAR_FULL,
+    NATIVE,
+    NOBODY,
+    REQUEST_PUBLIC_KEY,
+    Verifier,
+    new_salt,
+    xor,
+)
+from shardproxy.protocol.flags import Capability
+from shardproxy.protocol.handshake import Login, build_auth_switch, parse_login
+
+
+class Step(Enum):
+    """What the exchange waits for."""
+
+    LOGIN = "login packet"
+    SWITCHED = "answer to an authentication switch"
+    FULL = "password, or a request for the public key"
+    ENCRYPTED = "password encrypted with the public key"
+    DONE = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What to send, in packets; `done` once the client is who it says."""
+
+    payloads: tuple[bytes, ...] = ()
+    done: bool = False
+
+
+@cache
+def _private_key() -> rsa.RSAPrivateKey:
+    """The key of this process, made when a client first needs it."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+class LoginExchange:
+    """One login. Feed it the client's packets; `login` is set from the first one on. Refusal is an exception."""
+
+    def __init__(
+        self, verifiers: Mapping[str, Verifier], default_plugin: str, offered: int, host: str, *, secure: bool
+    ) -> None:
+        self.salt = new_salt()
+        self.plugin = default_plugin
+        self.secure = secure
+        self.login: Login | None = None
+        self.step = Step.LOGIN
+        self._verifiers = verifiers
+        self._offered = offered
+        self._host = host
+
+    @property
+    def user(self) -> str:
+        """The user's name as claimed."""
+        return self.login.user if self.login else ""
+
+    def receive(self, payload: bytes) -> Reply:
+        """Take one packet; raises `ProxyError` where the client is refused."""
+        if self.step is Step.LOGIN:
+            return self.start(parse_login(payload, self._offered))
+        if self.step is Step.SWITCHED:
+            return self._check(payload)
+        if self.step is Step.FULL:
+            return self._full(payload)
+        if self.step is Step.ENCRYPTED:
+            return self._encrypted(payload)
+        raise ProxyError(BAD_HANDSHAKE, "Bad handshake", fatal=True)
+
+    def start(self, login: Login) -> Reply:
+        """Judge the login packet (or that of a COM_CHANGE_USER)."""
+        self.login = login
+        plugin = login.plugin or NATIVE
+        verifier = self._verifier
+        usable = [name for name in (NATIVE, CACHING_SHA2) if self._usable(name, verifier)]
+        if plugin in usable:
+            self.plugin = plugin
+            return self._check(login.auth_response)
+        if not login.capabilities & Capability.PLUGIN_AUTH:
+            raise ProxyError(
+                AUTH_UNUSABLE, "Client does not support authentication protocol requested by server", fatal=True
+            )
+        self.plugin = self.plugin if self.plugin in usable else usable[0]
+        return self.switch()
+
+    def switch(self) -> Reply:
+        """Ask for an answer to a new salt: on a connection that has logged in before, the old one is spent."""
+        assert self.login is not None
+        if not self.login.capabilities & Capability.PLUGIN_AUTH:
+            raise ProxyError(
+                AUTH_UNUSABLE, "Client does not support authentication protocol requested by server", fatal=True
+            )
+        if not self._usable(self.plugin, self._verifier):
+            self.plugin = CACHING_SHA2
+        self.salt = new_salt()
+        self.step = Step.SWITCHED
+        return Reply((build_auth_switch(self.plugin, self.salt),))
+
+    @property
+    def _verifier(self) -> Verifier:
+        return self._verifiers.get(self.user, NOBODY)
+
+    @staticmethod
+    def _usable(plugin: str, verifier: Verifier) -> bool:
+        """caching_sha2 can check any stored form, if need be by the full exchange."""
+        return plugin == CACHING_SHA2 or verifier.empty or bool(verifier.native)
+
+    def _check(self, response: bytes) -> Reply:
+        verifier = self._verifier
+        if self.plugin == NATIVE:
+            return self._finish(verifier.check_native(response, self.salt), bool(response))
+        if verifier.sha2 or verifier.empty:
+            right = verifier.check_sha2(response, self.salt)
+            fast = () if verifier.empty else (CLEAR_FAST_OK,)
+            return self._finish(right, len(response) > 1, fast)
+        if len(response) <= 1:
+            return self._finish(False, False)
+        self.step = Step.FULL
+        return Reply((CLEAR_FULL,))
+
+    def _full(self, payload: bytes) -> Reply:
+        if self.secure:
+            return self._finish(self._verifier.check_clear(payload.rstrip(b"\0")), True)
+        if payload != REQUEST_PUBLIC_KEY:
+            raise self._denied(using_password=True)
+        self.step = Step.ENCRYPTED
+        public = _private_key().public_key()
+        pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        return Reply((b"\x01" + pem,))
+
+    def _encrypted(self, payload: bytes) -> Reply:
+        oaep = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)
+        try:
+            scrambled = _private_key().decrypt(payload, oaep)
+        except ValueError:
+            raise self._denied(using_password=True) from None
+        mask = (self.salt * (len(scrambled) // len(self.salt) + 1))[: len(scrambled)]
+        return self._finish(self._verifier.check_clear(xor(scrambled, mask).rstrip(b"\0")), True)
+
+    def _finish(self, right: bool, using_password: bool, payloads: tuple[bytes, ...] = ()) -> Reply:
+        if not right or self.user not in self._verifiers:
+            raise self._denied(using_password=using_password)
+        self.step = Step.DONE
+        return Reply(payloads, done=True)
+
+    def _denied(self, *, using_password: bool) -> ProxyError:
+        used = "YES" if using_password else "NO"
+        return ProxyError(
+            ACCESS_DENIED,
+            f"Access denied for user '{self.user}'@'{self._host}' (using password: {used})",
+            fatal=True,
+            plain=True,
+        )

@@ -1,0 +1,101 @@
+"""A whole proxy process: config, store, backends, listener, admin port; started, reloaded, drained."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+from shardproxy.admin.http import AdminServer
+from shardproxy.backends.registry import Backends
+from shardproxy.config.loader import LoadedConfig, load_config, seed_topology
+from shardproxy.errors import ConfigError
+from shardproxy.server.listener import Listener
+from shardproxy.server.tls import server_context
+from shardproxy.session.router import Router
+from shardproxy.store.reconcile import reconcile
+from shardproxy.store.sqlite_store import SQLiteStore
+
+log = logging.getLogger(__name__)
+
+
+def open_router(loaded: LoadedConfig) -> Router:
+    """The shared state of a process; raises `ConfigError` where file and store do not fit together."""
+    store = SQLiteStore(loaded.resolve(loaded.config.proxy.store.removeprefix("sqlite:///")))
+    topology, differences = reconcile(store, seed_topology(loaded.config))
+    return Router(loaded, topology, Backends(loaded.primaries, loaded.config.limits), differences)
+
+
+class Proxy:
+    """One process. `start`, then `run_until_stopped` or `stop`."""
+
+    def __init__(self, loaded: LoadedConfig) -> None:
+        self.loaded = loaded
+        self.router = open_router(loaded)
+        tls = None
+        if loaded.config.proxy.tls is not None:
+            tls = server_context(
+                loaded.resolve(loaded.config.proxy.tls.cert), loaded.resolve(loaded.config.proxy.tls.key)
+            )
+        self.listener = Listener(self.router, tls)
+        self.admin = AdminServer(self.router, self.listener)
+
+    async def start(self) -> None:
+        """Read the shards' schemas and open the ports. A shard that is away is waited for in the background."""
+        self.router.backends.start()
+        await self.router.refresh_catalog()
+        for difference in self.router.differences:
+            log.warning("file and store differ", extra={"difference": difference})
+        if any(shard.replicas for shard in self.loaded.config.shards.values()):
+            log.warning("replicas are configured but not used yet; all statements go to the primaries")
+        await self.listener.start()
+        await self.admin.start()
+        self.router.start()
+        log.info(
+            "serving", extra={"port": self.listener.port, "admin": self.admin.port, "epoch": self.router.topology.epoch}
+        )
+
+    async def run_until_stopped(self) -> None:
+        """Serve until SIGTERM or SIGINT; SIGHUP reads users and limits again."""
+        loop = asyncio.get_running_loop()
+        stopped = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        await stopped.wait()
+        await self.stop()
+
+    def reload(self) -> None:
+        """Read users and limits again; anything else of the file needs a restart. A faulty file changes nothing."""
+        try:
+            fresh = load_config(self.loaded.path)
+        except ConfigError as error:
+            log.error("reload refused", extra={"faults": error.faults})
+            return
+        router = self.router
+        router.verifiers = fresh.verifiers
+        router.limits = fresh.config.limits
+        router.backends.use_limits(fresh.config.limits)
+        current = self.loaded.config
+        if fresh.config.model_copy(update={"users": current.users, "limits": current.limits}) != current:
+            log.warning("the file has changes that need a restart")
+        self.loaded = replace(fresh, config=fresh.config)
+        log.info("reloaded", extra={"users": len(fresh.verifiers)})
+
+    async def stop(self) -> None:
+        """Drain and close."""
+        self.router.draining = True
+        log.info("draining", extra={"connections": len(self.listener.connections)})
+        await self.listener.drain(self.router.limits.drain_s)
+        await self.admin.stop()
+        await self.router.close()
+        log.info("stopped")
+
+
+async def serve(path: Path) -> None:
+    """Run a proxy from its file until it is told to stop."""
+    proxy = Proxy(load_config(path))
+    await proxy.start()
+    await proxy.run_until_stopped()

@@ -1,0 +1,59 @@
+"""TLS on a connection that began in clear.
+
+A client sends its ClientHello right behind the SSLRequest, often in the same segment, so the bytes are here already when TLS
+starts. asyncio's own upgrade would wait for them for ever; here they go through an `ssl.MemoryBIO`.
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+
+def server_context(cert: Path, key: Path) -> ssl.SSLContext:
+    """A context for clients; raises `ssl.SSLError` or `OSError` where the files do not do."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(cert, key)
+    return context
+
+
+class TlsLayer:
+    """Encrypted bytes in, clear bytes out, and the other way round; without I/O.
+
+    `outgoing` is what must be written to the socket after each call. Raises `ssl.SSLError` where the peer does not keep to TLS.
+    """
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self.established = False
+
+    def receive(self, data: bytes) -> bytes:
+        """Take bytes from the socket; gives what they say in clear."""
+        self._incoming.write(data)
+        if not self.established:
+            try:
+                self._object.do_handshake()
+            except ssl.SSLWantReadError:
+                return b""
+            self.established = True
+        parts = []
+        while True:
+            try:
+                part = self._object.read(65536)
+            except ssl.SSLWantReadError:
+                break
+            if not part:
+                break
+            parts.append(part)
+        return b"".join(parts)
+
+    def send(self, data: bytes) -> None:
+        """Encrypt; the result is in `outgoing`."""
+        self._object.write(data)
+
+    def outgoing(self) -> bytes:
+        """What must be written to the socket now."""
+        return self._outgoing.read()

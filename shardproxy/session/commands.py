@@ -1,0 +1,154 @@
+"""The commands other than COM_QUERY, one function each, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from shardproxy.errors import (
+    NO_PREPARED,
+    NOT_KILL_OWNER,
+    PRIVILEGE,
+    UNKNOWN_COMMAND,
+    UNKNOWN_DATABASE,
+    UNKNOWN_THREAD,
+    UNSUPPORTED_STATEMENT,
+    ProxyError,
+)
+from shardproxy.protocol.flags import Command
+from shardproxy.protocol.framing import encode_packet
+from shardproxy.protocol.packets import EofPacket, OkPacket, build_eof
+from shardproxy.protocol.resultset import build_column
+from shardproxy.protocol.wire_types import lenenc_bytes, read_int
+from shardproxy.session.channel import Sink
+from shardproxy.topology.topology import Scheme
+
+if TYPE_CHECKING:
+    from shardproxy.session.session import Session
+
+Handler = Callable[["Session", bytes], Coroutine[Any, Any, None]]
+_STARTED_AT = monotonic()
+
+
+async def quit_session(session: Session, payload: bytes) -> None:
+    """COM_QUIT: no answer, the connection is closed."""
+    session.close()
+    session.channel.close()
+
+
+async def ping(session: Session, payload: bytes) -> None:
+    """COM_PING: answered here; carries the session's status."""
+    send_ok(session)
+
+
+async def init_db(session: Session, payload: bytes) -> None:
+    """COM_INIT_DB."""
+    use_schema(session, payload[1:].decode("utf-8", "replace"))
+    send_ok(session)
+
+
+async def statistics(session: Session, payload: bytes) -> None:
+    """COM_STATISTICS: a bare string in a packet."""
+    router = session.router
+    questions = sum(router.metrics.queries.values())
+    uptime = int(monotonic() - _STARTED_AT)
+    text = f"Uptime: {uptime}  Threads: {len(router.sessions)}  Questions: {questions}  Slow queries: 0  Opens: 0  Open tables: 0"
+    session.channel.write(
+        encode_packet(f"{text}  Queries per second avg: {questions / max(1, uptime):.3f}".encode(), 1)
+    )
+
+
+async def reset_connection(session: Session, payload: bytes) -> None:
+    """COM_RESET_CONNECTION."""
+    await session.reset()
+    send_ok(session)
+
+
+async def set_option(session: Session, payload: bytes) -> None:
+    """COM_SET_OPTION: multi-statements can be switched off, which they are."""
+    option, _ = read_int(payload, 1, 2)
+    if option != 1:
+        raise ProxyError(UNSUPPORTED_STATEMENT, "multi-statements are not supported yet")
+    Sink(session.channel, session.state.status).send_eof(EofPacket(0, session.state.status))
+
+
+async def field_list(session: Session, payload: bytes) -> None:
+    """COM_FIELD_LIST: the columns of a table, with their defaults, from a shard that has it."""
+    table, _, _ = payload[1:].partition(b"\0")
+    router = session.router
+    rule = router.topology.rule(table.decode("utf-8", "replace"))
+    shard = rule.shard if rule.scheme is Scheme.UNSHARDED else router.topology.default_shard
+    connection = await session.leases.take(shard)
+    try:
+        columns = await connection.field_list(payload[1:])
+    except BaseException:
+        if getattr(connection, "busy", False):
+            session.leases.drop(connection)
+        else:
+            session.leases.give(connection)
+        raise
+    session.leases.give(connection)
+    packets = []
+    logical = router.logical_schema.encode()
+    for sequence, column in enumerate(columns, 1):
+        packets.append(encode_packet(build_column(column.in_schema(logical)) + lenenc_bytes(b""), sequence))
+    packets.append(encode_packet(build_eof(EofPacket(0, session.state.status)), len(columns) + 1))
+    session.channel.write(b"".join(packets))
+
+
+async def process_kill(session: Session, payload: bytes) -> None:
+    """COM_PROCESS_KILL: end another connection of the same user."""
+    thread_id, _ = read_int(payload, 1, 4)
+    kill_session(session, thread_id)
+
+
+def kill_session(session: Session, thread_id: int) -> None:
+    """End a connection; raises `ProxyError` for one that does not exist or is another user's."""
+    victim = session.router.sessions.get(thread_id)
+    if victim is None:
+        raise ProxyError(UNKNOWN_THREAD, f"Unknown thread id: {thread_id}", plain=True)
+    if victim.state.user != session.state.user:
+        raise ProxyError(NOT_KILL_OWNER, f"You are not owner of thread {thread_id}", plain=True)
+    if victim is not session:
+        victim.kill()
+        send_ok(session)
+    else:
+        session.kill()
+
+
+async def refuse_command(session: Session, payload: bytes) -> None:
+    """Everything that is not served."""
+    code = payload[0] if payload else -1
+    if code in (Command.STMT_SEND_LONG_DATA, Command.STMT_CLOSE):
+        # These have no answer, not even an error.
+        return
+    if code in (Command.STMT_PREPARE, Command.STMT_EXECUTE, Command.STMT_RESET, Command.STMT_FETCH):
+        raise ProxyError(NO_PREPARED, "prepared statements are not supported yet")
+    if code in (Command.SHUTDOWN, Command.REFRESH, Command.DEBUG, Command.PROCESS_INFO):
+        raise ProxyError(PRIVILEGE, "this command is not for the proxy's clients")
+    raise ProxyError(UNKNOWN_COMMAND, "Unknown command")
+
+
+def send_ok(session: Session) -> None:
+    """An OK without news."""
+    Sink(session.channel, session.state.status).send_ok(OkPacket(status=session.state.status))
+
+
+def use_schema(session: Session, name: str) -> None:
+    """Choose the schema; there is one."""
+    if name != session.router.logical_schema:
+        raise ProxyError(UNKNOWN_DATABASE, f"Unknown database '{name}'", plain=True)
+    session.state.schema = name
+
+
+COMMANDS: dict[int, Handler] = {
+    Command.QUIT: quit_session,
+    Command.INIT_DB: init_db,
+    Command.FIELD_LIST: field_list,
+    Command.STATISTICS: statistics,
+    Command.PROCESS_KILL: process_kill,
+    Command.PING: ping,
+    Command.SET_OPTION: set_option,
+    Command.RESET_CONNECTION: reset_connection,
+}

@@ -1,0 +1,348 @@
+"""One client's session: commands in, packets out.
+
+A statement whose plan names one literal as the sharding key, of a session without state, takes the short way: no task, no
+waiting, straight to a pooled connection and back (`_query`, `relay_end`). Everything else runs as a task (`_run`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from time import perf_counter
+from typing import Any
+
+from shardproxy.backends.engine import Connection
+from shardproxy.errors import INTERNAL, KILLED, ProxyError, ServerError, ShardproxyError
+from shardproxy.executor.executor import Executor
+from shardproxy.executor.leases import Leases
+from shardproxy.executor.outcome import Outcome
+from shardproxy.executor.relay import fetch_warnings, lost_error, outcome_of
+from shardproxy.executor.state import ClientState
+from shardproxy.planner.plan import AnyPlan, DdlPlan, LocalPlan, Plan
+from shardproxy.protocol.flags import AUTOCOMMIT, SESSION_STATUS_MASK
+from shardproxy.protocol.framing import encode_packet
+from shardproxy.protocol.packets import EofPacket, ErrPacket, OkPacket
+from shardproxy.protocol.scanner import EOF_HEADER, ResponseScanner
+from shardproxy.session.answers import session_answer
+from shardproxy.session.channel import Channel, Sink
+from shardproxy.session.commands import COMMANDS, refuse_command
+from shardproxy.session.local import run_local
+from shardproxy.session.router import Router
+from shardproxy.session.variables import remember_user_variables
+from shardproxy.sql.fingerprint import expand_executable_comments, fingerprint
+from shardproxy.sql.rows import first_row_only, has_rows
+from shardproxy.topology.keys import Unprovable
+
+log = logging.getLogger(__name__)
+
+# A longer INSERT is planned by its first row; looking for every literal in it would take longer than running it.
+LONG_INSERT_BYTES = 8 * 1024
+
+
+class Session:
+    """See the module. `kill` and `close` may be called at any time."""
+
+    def __init__(self, router: Router, channel: Channel) -> None:
+        self.router = router
+        self.channel = channel
+        self.state = ClientState(router.register(self))
+        self.leases = Leases(router.backends.pools, self.state, router.metrics)
+        self.executor = Executor(self.leases, self.state, router.metrics, self.answer, router.limits.merge_rows)
+        self.statement = b""
+        self.started_at = 0.0
+        self.closed = False
+        self._task: asyncio.Task[None] | None = None
+        self._plan: Plan | None = None
+        self._shard = ""
+        self._retried = False
+
+    # -- commands -----------------------------------------------------------------------------------------------------
+
+    def command(self, payload: bytes) -> None:
+        """Carry out one command packet; `channel.finished` is called when its answer has been sent."""
+        self.started_at = perf_counter()
+        if payload[:1] == b"\x03":
+            self._query(payload[1:])
+            return
+        handler = COMMANDS.get(payload[0] if payload else -1)
+        if handler is None:
+            handler = refuse_command
+        self.start(handler(self, payload))
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run the rest of a command as a task."""
+        self._task = asyncio.get_running_loop().create_task(self._guard(work))
+
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except ShardproxyError as error:
+            self.send_error(error)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("internal error", extra={"thread": self.state.thread_id})
+            self.send_error(ProxyError(INTERNAL, "internal error; the proxy's log has more", fatal=True))
+        self._task = None
+        self._finished()
+
+    def _finished(self) -> None:
+        self.statement = b""
+        self.router.metrics.latency.observe(perf_counter() - self.started_at)
+        if not self.closed:
+            self.channel.finished()
+
+    # -- the short way ------------------------------------------------------------------------------------------------
+
+    def _query(self, text: bytes) -> None:
+        self.statement = text
+        try:
+            if b"/*" in text and (b"/*!" in text or b"/*M!" in text):
+                text = expand_executable_comments(text, *self._server())
+            plan, literals = self._plan_of(text)
+            if type(plan) is Plan and self._try_short(plan, text, literals):
+                return
+        except ShardproxyError as error:
+            self.send_error(error)
+            self._finished()
+            return
+        except Exception:
+            log.exception("internal error", extra={"thread": self.state.thread_id})
+            self.send_error(ProxyError(INTERNAL, "internal error; the proxy's log has more", fatal=True))
+            self._finished()
+            return
+        self.start(self._run(plan, text, literals))
+
+    def _plan_of(self, text: bytes) -> tuple[AnyPlan, list[bytes]]:
+        plans = self.router.plans(selected=self.state.schema is not None)
+        if len(text) > LONG_INSERT_BYTES and has_rows(text):
+            shape, literals = fingerprint(first_row_only(text))
+            plan = plans.get(shape, literals)
+            if isinstance(plan, Plan) and plan.insert is not None:
+                return plan.for_many_rows(), literals
+            # An unsharded or reference table: its text goes as it is, or needs all its literals.
+            if isinstance(plan, Plan) and plan.template is None:
+                return plan, literals
+        shape, literals = fingerprint(text)
+        return plans.get(shape, literals), literals
+
+    def _server(self) -> tuple[str, int]:
+        catalog = self.router.catalog
+        numbers = (catalog.server_version.split("-")[0].split(".") + ["0", "0"])[:3]
+        return catalog.flavour, int("".join(f"{int(n) if n.isdigit() else 0:02d}" for n in numbers))
+
+    def _try_short(self, plan: Plan, text: bytes, literals: list[bytes]) -> bool:
+        """Send a statement of one known shard on its way at once; False where that is not possible."""
+        point = plan.route.point
+        state = self.state
+        if point is None or plan.template is not None or plan.locks or plan.pin or state.status != AUTOCOMMIT:
+            return False
+        if not self.leases.free or state.next_characteristics or state.settings:
+            return False
+        placement, slot, negative = point
+        raw = literals[slot]
+        key = placement.key_type.from_literal(b"-" + raw if negative else raw, state.codec)
+        if isinstance(key, Unprovable) or (plan.insert is not None and not plan.insert.accepts(key)):
+            return False
+        shard = placement.shard_of(key)
+        if shard is None:
+            return False
+        connection = self.router.backends.pools[shard].try_acquire(state.kind)
+        if connection is None:
+            return False
+        if not connection.relays:
+            self.router.backends.pools[shard].release(connection)
+            return False
+        self._plan, self._shard = plan, shard
+        self.router.metrics.queries[plan.kind.value, shard] += 1
+        self.channel.source = connection
+        connection.relay(encode_packet(b"\x03" + text, 0), self)
+        return True
+
+    def relay_bytes(self, data: bytes) -> None:
+        """A part of the response."""
+        self.channel.write(data)
+
+    def relay_end(self, connection: Connection, scanner: ResponseScanner) -> None:
+        """The response is over: pass its end on, with this session's status."""
+        self.channel.source = None
+        final = scanner.final
+        terminal = scanner.terminal
+        state = self.state
+        if (
+            terminal[0] == EOF_HEADER
+            and terminal[1] == 0 == terminal[2]
+            and (terminal[3] | terminal[4] << 8) & SESSION_STATUS_MASK == AUTOCOMMIT
+        ):
+            self.router.backends.pools[connection.shard].release(connection)
+            self.channel.write(final)
+            state.found_rows, state.row_count = scanner.rows, -1
+            state.warnings = []
+            state.error_count = 0
+            self._finished()
+            return
+        if scanner.terminal_start:
+            self.channel.write(final[: scanner.terminal_start])
+        try:
+            outcome = outcome_of(scanner, connection)
+        except ServerError as error:
+            self.router.backends.pools[connection.shard].release(connection)
+            self._fail_short(error, scanner.sequence)
+            return
+        if outcome.warnings:
+            self.start(self._finish_with_warnings(connection, outcome))
+            return
+        self.router.backends.pools[connection.shard].release(connection)
+        self._end(self._plan, outcome, Sink(self.channel, state.status, outcome.sequence))
+        self._finished()
+
+    def relay_lost(self, connection: Connection, started: bool) -> None:
+        """The server went away during the statement. A plain read of which nothing was sent yet is tried once more."""
+        self.channel.source = None
+        if self.closed:
+            return
+        plan = self._plan
+        if plan is not None and plan.plain_read and not started and not getattr(connection, "timed_out", False):
+            self.router.metrics.retries += 1
+            shape, literals = fingerprint(self.statement)
+            self.start(self._run(plan, self.statement, literals))
+            return
+        self.send_error(lost_error(connection), fatal=True)
+        self._finished()
+
+    def _fail_short(self, error: ServerError, sequence: int) -> None:
+        self.send_error(error, sequence=sequence)
+        self._finished()
+
+    async def _finish_with_warnings(self, connection: Connection, outcome: Outcome) -> None:
+        pool = self.router.backends.pools[connection.shard]
+        try:
+            await fetch_warnings(connection, outcome)
+        except BaseException:
+            pool.discard(connection)
+            raise
+        pool.release(connection)
+        self._end(self._plan, outcome, Sink(self.channel, self.state.status, outcome.sequence))
+
+    # -- the long way -------------------------------------------------------------------------------------------------
+
+    async def _run(self, plan: AnyPlan, text: bytes, literals: list[bytes]) -> None:
+        sink = Sink(self.channel, self.state.status)
+        if isinstance(plan, LocalPlan):
+            await run_local(self, plan, text, literals, sink)
+            return
+        self._sink = sink
+        try:
+            if isinstance(plan, DdlPlan):
+                async with self.router.ddl_lock:
+                    try:
+                        outcome = await self.executor.run_ddl(plan, literals)
+                    finally:
+                        await self.router.refresh_catalog()
+            else:
+                outcome = await self.executor.run(plan, text, literals, self.router.context, sink)
+                if plan.pin == "user variable":
+                    await remember_user_variables(self, text)
+        except ShardproxyError as error:
+            self.send_error(error, sequence=sink.sequence, fatal=sink.started and not isinstance(error, ServerError))
+            return
+        sink.sequence = outcome.sequence
+        self._end(plan, outcome, sink)
+
+    def _end(self, plan: AnyPlan | None, outcome: Outcome, sink: Sink) -> None:
+        """Send the packet that ends a response and remember what the session must know of it."""
+        state = self.state
+        state.warnings = outcome.warning_list
+        state.error_count = sum(level == b"Error" for level, _, _ in outcome.warning_list)
+        if outcome.rows >= 0:
+            state.found_rows, state.row_count = outcome.rows, -1
+            sink.send_eof(EofPacket(outcome.warnings, self._status(outcome)))
+            return
+        state.row_count = outcome.affected
+        generated = outcome.insert_id and not (isinstance(plan, Plan) and plan.keeps_insert_id)
+        if generated:
+            state.last_insert_id = outcome.insert_id
+        sink.send_ok(
+            OkPacket(outcome.affected, outcome.insert_id, self._status(outcome), outcome.warnings, outcome.info)
+        )
+
+    def _status(self, outcome: Outcome) -> int:
+        return (outcome.status & ~SESSION_STATUS_MASK) | self.state.status
+
+    # -- errors and the end -------------------------------------------------------------------------------------------
+
+    def send_error(self, error: ShardproxyError, *, sequence: int = 1, fatal: bool = False) -> None:
+        """Send an ERR packet; a fatal error also closes the connection."""
+        if not isinstance(error, (ProxyError, ServerError)):
+            error = ProxyError(INTERNAL, str(error))
+        state = self.state
+        message = error.message
+        if isinstance(error, ServerError):
+            message = self.in_logical_names(message)
+            self.router.metrics.errors["server"] += 1
+        else:
+            self.router.metrics.errors[error.spec.id] += 1
+            fatal = fatal or error.fatal
+        packet = ErrPacket(error.errno, error.sqlstate, message)
+        state.row_count = -1
+        state.warnings = [(b"Error", b"%d" % error.errno, message.encode("utf-8", "replace"))]
+        state.error_count = 1
+        if not self.closed:
+            Sink(self.channel, state.status, sequence).send_error(packet)
+            if fatal:
+                self.close()
+                self.channel.close()
+
+    def in_logical_names(self, message: str) -> str:
+        """A server's message with the schema's name that the client knows."""
+        for pool in self.router.backends.pools.values():
+            physical = pool.engine.schema
+            if physical != self.router.logical_schema and physical in message:
+                for mark in ("'", "`"):
+                    message = message.replace(f"{mark}{physical}.", f"{mark}{self.router.logical_schema}.")
+                    message = message.replace(f"{mark}{physical}{mark}", f"{mark}{self.router.logical_schema}{mark}")
+        return message
+
+    def answer(self, value: Any) -> bytes:
+        """The session's own value as an SQL literal."""
+        return session_answer(self, value)
+
+    async def reset(self) -> None:
+        """COM_RESET_CONNECTION and COM_CHANGE_USER: everything but login, schema and thread id is forgotten."""
+        self.leases.release_all()
+        self.leases.reasons.clear()
+        self.executor.transaction.writer = ""
+        old = self.state
+        fresh = ClientState(old.thread_id, old.user, old.host, old.schema, old.kind, old.codec)
+        for name in ClientState.__slots__:
+            setattr(old, name, getattr(fresh, name))
+
+    def kill(self) -> None:
+        """Another session ends this one."""
+        if not self.closed:
+            self.send_error(ProxyError(KILLED, "Connection was killed"), fatal=True)
+
+    def close(self) -> None:
+        """The client is gone, or is sent away: free everything it holds. An open transaction is rolled back."""
+        if self.closed:
+            return
+        self.closed = True
+        self.router.sessions.pop(self.state.thread_id, None)
+        source, self.channel.source = self.channel.source, None
+        if source is not None and isinstance(self._plan, Plan):
+            self.router.backends.pools[self._shard].discard(source)  # type: ignore[arg-type]
+        task, self._task = self._task, None
+        if task is not None and task is not _current_task():
+            # Its connections are dropped where it stands; what the session holds is released behind it.
+            task.cancel()
+            task.add_done_callback(lambda _: self.leases.release_all())
+        else:
+            self.leases.release_all()
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None

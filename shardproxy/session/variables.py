@@ -1,0 +1,279 @@
+"""SET: what the proxy tracks itself, what it keeps for every connection of the session, and what it refuses.
+
+A value that servers must know is given to one of them, which checks and computes it, and is then read back; connections to
+other shards get it as a literal when the session first uses them. Such a session keeps its connections (it is pinned).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shardproxy.errors import PRIVILEGE, SYNTAX, UNKNOWN_CHARSET, UNSUPPORTED_SETTING, UNSUPPORTED_STATEMENT, ProxyError
+from shardproxy.planner.template import pieces, session_value_edits, template_of
+from shardproxy.protocol.charsets import charset_by_name
+from shardproxy.protocol.flags import DECIMAL_TYPES, FLOAT_TYPES, INTEGER_TYPES
+from shardproxy.protocol.resultset import ColumnDefinition, parse_row
+from shardproxy.routing.render import quote, render
+from shardproxy.sql.fingerprint import fingerprint
+from shardproxy.sql.lexer import Kind, Token, skip_parentheses, unquote_name
+from shardproxy.sql.statement import Statement
+
+if TYPE_CHECKING:
+    from shardproxy.backends.engine import Connection
+    from shardproxy.session.session import Session
+
+# They speak of the client's connection, which is the proxy's own.
+_CLIENT_SIDE = frozenset(
+    ("wait_timeout", "interactive_timeout", "net_write_timeout", "net_read_timeout", "net_retry_count")
+)
+# They would change what a merge must compute, or what replication carries.
+_REFUSED = frozenset(
+    (
+        "sql_select_limit", "div_precision_increment", "insert_id", "sql_log_bin", "gtid_next", "gtid_seq_no", "gtid_domain_id",
+        "server_id", "pseudo_thread_id", "pseudo_slave_mode", "rand_seed1", "rand_seed2", "sql_buffer_result", "max_sort_length",
+        "old_mode", "session_track_gtids", "low_priority_updates",
+    )
+)  # fmt: skip
+_HARMLESS = {"sql_select_limit": (b"DEFAULT", b"18446744073709551615"), "sql_auto_is_null": (b"0", b"OFF", b"DEFAULT")}
+_LEXING_MODES = (
+    "ANSI_QUOTES",
+    "NO_BACKSLASH_ESCAPES",
+    "PIPES_AS_CONCAT",
+    "IGNORE_SPACE",
+    "HIGH_NOT_PRECEDENCE",
+    "ANSI",
+    "ORACLE",
+    "DB2",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One assignment of a SET: the variable's name (user variables with their @) and the tokens of its value."""
+
+    name: str
+    value: list[Token]
+
+
+async def run_set(session: Session, statement: Statement) -> None:
+    """Carry out a SET; raises `ProxyError` or `ServerError`, having changed nothing."""
+    tokens = statement.tokens
+    words = statement.words(4)
+    if words[1:2] == ("TRANSACTION",) or words[2:3] == ("TRANSACTION",):
+        await _set_transaction(session, statement)
+        return
+    if words[1:2] in (("PASSWORD",), ("ROLE",), ("DEFAULT",), ("STATEMENT",), ("RESOURCE",)):
+        raise ProxyError(UNSUPPORTED_STATEMENT, f"SET {words[1]} is not supported")
+    charset: tuple[str, str] | None = None
+    autocommit: bool | None = None
+    kept: list[Assignment] = []
+    for part in _split(tokens[1:]):
+        if not part:
+            raise ProxyError(SYNTAX, "You have an error in your SQL syntax near SET")
+        first = part[0].upper
+        if first == "NAMES" or first == "CHARSET" or (first == "CHARACTER" and len(part) > 1):
+            charset = _charset(part[2:] if first == "CHARACTER" else part[1:])
+            continue
+        assignment = _assignment(part)
+        value = _text(statement, assignment.value)
+        if assignment.name == "autocommit":
+            autocommit = _boolean(value)
+        elif assignment.name in _CLIENT_SIDE or value.upper() in _HARMLESS.get(assignment.name, ()):
+            continue
+        elif assignment.name in _REFUSED or assignment.name in _HARMLESS:
+            raise ProxyError(
+                UNSUPPORTED_SETTING, f"variable '{assignment.name}' cannot be set to {value.decode('latin-1')[:60]}"
+            )
+        elif assignment.name in ("last_insert_id", "identity"):
+            session.state.last_insert_id = int(value) if value.isdigit() else 0
+        else:
+            kept.append(assignment)
+    if kept:
+        await _keep(session, statement, kept)
+    if charset is not None:
+        _use_charset(session, *charset)
+    if autocommit is not None:
+        await set_autocommit(session, autocommit)
+
+
+async def set_autocommit(session: Session, value: bool) -> None:
+    """Switching it on commits an open transaction."""
+    state = session.state
+    if value and not state.autocommit and state.in_transaction:
+        await session.executor.transaction.commit()
+    state.autocommit = value
+
+
+def _use_charset(session: Session, name: str, collation: str) -> None:
+    charset = charset_by_name(name, collation)
+    if charset is None:
+        raise ProxyError(UNKNOWN_CHARSET, f"character set '{name}' is not supported; use utf8mb4")
+    state = session.state
+    state.kind = (state.kind[0], charset.name, charset.collation)
+    state.codec = charset.codec
+
+
+def _charset(tokens: Sequence[Token]) -> tuple[str, str]:
+    values = [unquote_name(t.text).strip("'\"") for t in tokens if t.upper not in ("=", "SET")]
+    if len(values) == 1:
+        name = "utf8mb4" if values[0].upper() == "DEFAULT" else values[0]
+        if charset_by_name(name) is None:
+            raise ProxyError(UNKNOWN_CHARSET, f"character set '{name}' is not supported; use utf8mb4")
+        return name, ""
+    if len(values) == 3 and values[1].upper() == "COLLATE":
+        if charset_by_name(values[0]) is None:
+            raise ProxyError(UNKNOWN_CHARSET, f"character set '{values[0]}' is not supported; use utf8mb4")
+        if not values[2].replace("_", "").isalnum():
+            raise ProxyError(SYNTAX, "You have an error in your SQL syntax near COLLATE")
+        return values[0], values[2]
+    raise ProxyError(SYNTAX, "You have an error in your SQL syntax near NAMES")
+
+
+def _split(tokens: Sequence[Token]) -> list[list[Token]]:
+    """The assignments of a SET."""
+    parts: list[list[Token]] = [[]]
+    i = 0
+    while i < len(tokens):
+        if tokens[i].text == "(":
+            end = skip_parentheses(tokens, i)
+            parts[-1] += tokens[i:end]
+            i = end
+            continue
+        if tokens[i].text == ",":
+            parts.append([])
+        else:
+            parts[-1].append(tokens[i])
+        i += 1
+    return parts
+
+
+def _assignment(part: list[Token]) -> Assignment:
+    scope, at = "", 0
+    if part[0].upper in ("SESSION", "LOCAL", "GLOBAL", "PERSIST", "PERSIST_ONLY"):
+        scope, at = part[0].upper, 1
+    if at + 2 > len(part) - 1 or part[at + 1].text not in ("=", ":="):
+        raise ProxyError(SYNTAX, "You have an error in your SQL syntax near SET")
+    name = part[at].text
+    if name.startswith("@@"):
+        name = name[2:]
+        prefix, dot, rest = name.partition(".")
+        if dot and prefix.upper() in ("SESSION", "LOCAL", "GLOBAL", "PERSIST", "PERSIST_ONLY"):
+            scope, name = prefix.upper(), rest
+    if scope in ("GLOBAL", "PERSIST", "PERSIST_ONLY"):
+        raise ProxyError(PRIVILEGE, "SET GLOBAL is not for the proxy: do it on the shards' servers")
+    if not name.startswith("@"):
+        name = unquote_name(name).lower()
+        if not name.replace("_", "").replace(".", "").isalnum():
+            raise ProxyError(SYNTAX, "You have an error in your SQL syntax near SET")
+    return Assignment(name, part[at + 2 :])
+
+
+def _text(statement: Statement, tokens: Sequence[Token]) -> bytes:
+    return statement.text[tokens[0].start : tokens[-1].end].encode("latin-1")
+
+
+def _boolean(value: bytes) -> bool:
+    word = value.upper().strip(b"'\"")
+    if word in (b"1", b"ON", b"TRUE", b"DEFAULT"):
+        return True
+    if word in (b"0", b"OFF", b"FALSE"):
+        return False
+    raise ProxyError(UNSUPPORTED_SETTING, f"autocommit cannot be set to {value.decode('latin-1')[:40]}")
+
+
+async def _keep(session: Session, statement: Statement, kept: list[Assignment]) -> None:
+    """Let a server check and compute the values, then remember them for all connections of the session."""
+    parts = []
+    for assignment in kept:
+        value = assignment.value
+        template = template_of(pieces(statement, value[0].start, value[-1].end, session_value_edits(value)))
+        name = assignment.name if assignment.name.startswith("@") else f"SESSION {assignment.name}"
+        parts.append(name.encode("latin-1") + b" = " + render(template, statement.literals, session.answer))
+    leases = session.leases
+    leases.pin("user variable" if all(a.name.startswith("@") for a in kept) else "session variable")
+    connection = await leases.take(session.router.topology.default_shard)
+    await connection.query(b"SET " + b", ".join(parts))
+    await _read_back(session, connection, [assignment.name for assignment in kept])
+
+
+async def _read_back(session: Session, connection: Connection, names: list[str]) -> None:
+    state = session.state
+    questions = [name if name.startswith("@") else f"@@SESSION.{name}" for name in names]
+    result = await connection.query(("SELECT " + ", ".join(questions)).encode("latin-1"))
+    row = parse_row(result.rows[0], len(names)) if result.rows else (None,) * len(names)
+    for name, value, column in zip(names, row, result.columns, strict=False):
+        if name == "sql_mode" and value is not None:
+            await _check_sql_mode(session, connection, value.decode("latin-1").upper())
+        state.settings[name if name.startswith("@") else f"SESSION {name}"] = _literal(value, column)
+    state.settings_version += 1
+    connection.primed = state.settings_version
+
+
+async def _check_sql_mode(session: Session, connection: Connection, value: str) -> None:
+    """The proxy reads SQL as servers do by default; modes that change that would let it misread a statement."""
+    changed = [mode for mode in value.split(",") if mode in _LEXING_MODES]
+    if changed:
+        before = session.state.settings.get("SESSION sql_mode", b"DEFAULT")
+        await connection.query(b"SET SESSION sql_mode = " + before)
+        raise ProxyError(UNSUPPORTED_SETTING, f"sql_mode {changed[0]} is not supported")
+
+
+def _literal(value: bytes | None, column: ColumnDefinition) -> bytes:
+    if value is None:
+        return b"NULL"
+    if column.type in INTEGER_TYPES or column.type in DECIMAL_TYPES or column.type in FLOAT_TYPES:
+        return value
+    if not value.isascii():
+        return b"CONVERT(0x" + value.hex().encode() + b" USING utf8mb4)"
+    return quote(value.decode("ascii"))
+
+
+async def remember_user_variables(session: Session, text: bytes) -> None:
+    """A statement has assigned user variables on one connection: the session's other connections get them too."""
+    tokens = Statement(*fingerprint(text)).tokens
+    names = []
+    for i, token in enumerate(tokens):
+        follows = i + 1 < len(tokens) and tokens[i + 1].text == ":="
+        into = any(t.upper == "INTO" for t in tokens[max(0, i - 8) : i])
+        if token.kind is Kind.VARIABLE and not token.text.startswith("@@") and (follows or into):
+            names.append(token.text)
+    held = next((c for c in session.leases.held.values() if not c.closed), None)
+    if names and held is not None:
+        await _read_back(session, held, list(dict.fromkeys(names)))
+
+
+async def _set_transaction(session: Session, statement: Statement) -> None:
+    """SET [SESSION] TRANSACTION: without SESSION it is for the next transaction only."""
+    tokens = statement.tokens
+    words = [t.upper for t in tokens]
+    at = words.index("TRANSACTION")
+    characteristics = statement.text[tokens[at + 1].start : tokens[-1].end] if len(tokens) > at + 1 else ""
+    allowed = {
+        "ISOLATION",
+        "LEVEL",
+        "READ",
+        "WRITE",
+        "ONLY",
+        "COMMITTED",
+        "UNCOMMITTED",
+        "REPEATABLE",
+        "SERIALIZABLE",
+        ",",
+    }
+    if not characteristics or set(words[at + 1 :]) - allowed:
+        raise ProxyError(SYNTAX, "You have an error in your SQL syntax near TRANSACTION")
+    if words[1] == "GLOBAL":
+        raise ProxyError(PRIVILEGE, "SET GLOBAL is not for the proxy: do it on the shards' servers")
+    if words[1] == "TRANSACTION":
+        session.state.next_characteristics.append(characteristics)
+        return
+    leases = session.leases
+    leases.pin("session variable")
+    connection = await leases.take(session.router.topology.default_shard)
+    await connection.query(f"SET SESSION TRANSACTION {characteristics}".encode())
+    names = ["transaction_isolation", "transaction_read_only"]
+    if session.router.catalog.flavour == "mariadb":
+        names = ["tx_isolation", "tx_read_only"]
+    await _read_back(session, connection, names)

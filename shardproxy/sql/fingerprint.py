@@ -1,0 +1,81 @@
+"""The shape of a statement: its text with the literals lifted out. This is what plans are cached by.
+
+It runs for every statement, so it is one regular expression over bytes and nothing more. A literal list behind IN counts as
+one literal, so that lists of any length share a plan. Comments are dropped, but for optimizer hints; identifiers in backticks
+stay. Text where only ASCII bytes mean ASCII characters is assumed (see `protocol.charsets`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MARK: Final = b"?"
+
+_STRING: Final = rb"""'(?:[^'\\]++|\\.|'')*+'"""
+_NUMBER: Final = rb"(?:0[xX][0-9a-fA-F]++|[0-9]++(?:\.[0-9]*+)?(?:[eE][+-]?[0-9]++)?)"
+_ITEM: Final = rb"(?:[+-]?" + _NUMBER + rb"|" + _STRING + rb")"
+_LIST: Final = rb"\s*+" + _ITEM + rb"(?:\s*+,\s*+" + _ITEM + rb")*+\s*+\)"
+
+# Every alternative starts with one of the characters of the leading set, which lets the engine skip all others quickly; the
+# lookbehinds then tell which it was. A digit inside a name (t1, @v2, 1.5's tail) starts no literal.
+_LITERAL: Final = (
+    rb"(?:(?<=')(?:[^'\\]++|\\.|'')*+'"
+    rb'|(?<=")(?:[^"\\]++|\\.|"")*+"'
+    rb"|(?<=[0-9])(?<![0-9A-Za-z_$.@\x80-\xff][0-9])"
+    rb"(?:(?<=0)[xX][0-9a-fA-F]++|[0-9]*+(?:\.[0-9]*+)?(?:[eE][+-]?[0-9]++)?)(?![A-Za-z_$\x80-\xff])"
+    rb"|(?<=\()(?:(?<=[\s`)][iI][nN]\()|(?<=[\s`)][iI][nN] \())" + _LIST + rb")"
+)
+_PLAIN: Final = re.compile(rb"""(['"0-9(]""" + _LITERAL + rb")", re.DOTALL)
+_COMMENTED: Final = re.compile(
+    rb"(?:(`(?:[^`]|``)*+`|--(?=\s|\Z)[^\n]*+|#[^\n]*+|/\*.*?(?:\*/|\Z))|(['\"0-9(]" + _LITERAL + rb"))", re.DOTALL
+)
+
+
+def fingerprint(text: bytes) -> tuple[bytes, list[bytes]]:
+    """The shape of a statement and its literals as they were written, in order."""
+    if b"`" in text or b"--" in text or b"#" in text or b"/*" in text:
+        return _with_comments(text)
+    parts = _PLAIN.split(text)
+    return MARK.join(parts[::2]), parts[1::2]
+
+
+def _with_comments(text: bytes) -> tuple[bytes, list[bytes]]:
+    parts = _COMMENTED.split(text)
+    literals: list[bytes] = []
+    shape: list[bytes] = [parts[0]]
+    for i in range(1, len(parts), 3):
+        kept, literal = parts[i], parts[i + 1]
+        if literal is not None:
+            literals.append(literal)
+            shape.append(MARK)
+        elif kept[:1] == b"`" or kept[:3] == b"/*+":
+            shape.append(kept)
+        else:
+            shape.append(b" ")
+        shape.append(parts[i + 2])
+    return b"".join(shape), literals
+
+
+_EXECUTABLE: Final = re.compile(
+    rb"""('(?:[^'\\]++|\\.|'')*+'|"(?:[^"\\]++|\\.|"")*+"|`[^`]*+`)|/\*(M?)!(\d{5,6})?(.*?)\*/""", re.DOTALL
+)
+
+
+def expand_executable_comments(text: bytes, flavour: str, server_version: int) -> bytes:
+    """Replace `/*! ... */` and `/*M! ... */` by what the server would execute of them.
+
+    `server_version` is like 101119. A MySQL server ignores `/*M!`; MariaDB ignores MySQL's versions 50700 to 99999.
+    """
+
+    def expand(match: re.Match[bytes]) -> bytes:
+        if match.group(1) is not None:
+            return match.group(1)
+        version = int(match.group(3) or 0)
+        if match.group(2) and flavour != "mariadb":
+            return b" "
+        if flavour == "mariadb" and not match.group(2) and 50700 <= version <= 99999:
+            return b" "
+        return b" " + match.group(4) + b" " if version <= server_version else b" "
+
+    return _EXECUTABLE.sub(expand, text)

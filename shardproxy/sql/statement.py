@@ -1,0 +1,127 @@
+"""A statement on its way into a plan: text, tokens, the places of its literals, and its syntax tree."""
+
+from __future__ import annotations
+
+import logging
+from functools import cached_property
+from typing import Any, Final
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.dialects.mysql import MySQL
+from sqlglot.errors import SqlglotError
+from sqlglot.tokens import TokenType
+
+from shardproxy.errors import EMPTY_QUERY, SYNTAX, TOO_COMPLEX, ProxyError
+from shardproxy.sql.fingerprint import MARK
+from shardproxy.sql.lexer import Token, tokenize
+
+# Beyond this the parser would hold up every other client for too long. Lists behind IN and rows of INSERT do not count.
+MAX_PARSED_BYTES: Final = 128 * 1024
+POSITION: Final = "start"
+
+# sqlglot warns where it keeps a statement as an opaque command; such statements never reach its tree here.
+logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
+
+
+def _positioned(parse: Any) -> Any:
+    def with_position(parser: Any, token: Any) -> Any:
+        node = parse(parser, token)
+        if isinstance(node, exp.Expression):
+            node.meta[POSITION] = token.start
+        return node
+
+    return with_position
+
+
+class _PositionedParser(MySQL.Parser):
+    """sqlglot's MySQL parser, with the place of each literal kept on its node."""
+
+    PRIMARY_PARSERS = {
+        **MySQL.Parser.PRIMARY_PARSERS,
+        **{kind: _positioned(MySQL.Parser.PRIMARY_PARSERS[kind]) for kind in (TokenType.STRING, TokenType.NUMBER)},
+    }
+
+
+class Statement:
+    """One statement, seen as latin-1 text in which each literal list behind IN is shortened to its first element.
+
+    `slots` maps the start of each literal in `text` to its number; `ends` gives where literal i ends; `lists` are the numbers
+    of those that stand for a list.
+    """
+
+    def __init__(self, shape: bytes, literals: list[bytes]) -> None:
+        texts = shape.decode("latin-1").split(MARK.decode())
+        if len(texts) != len(literals) + 1:
+            raise ProxyError(SYNTAX, "You have an error in your SQL syntax near '?'")
+        self.literals = literals
+        self.slots: dict[int, int] = {}
+        self.ends: list[int] = []
+        self.lists: set[int] = set()
+        parts = [texts[0]]
+        size = len(texts[0])
+        for number, (raw, text) in enumerate(zip(literals, texts[1:], strict=True)):
+            shown = raw.decode("latin-1")
+            if raw[:1] == b"(":
+                self.lists.add(number)
+                shown = "(" + _first_item(shown) + ")"
+                self.slots[size + 1] = number
+            self.slots[size] = number
+            parts += (shown, text)
+            self.ends.append(size + len(shown))
+            size += len(shown) + len(text)
+        self.text = "".join(parts)
+        if not self.text.strip("; \t\r\n"):
+            raise ProxyError(EMPTY_QUERY, "Query was empty")
+
+    @cached_property
+    def tokens(self) -> list[Token]:
+        """The tokens, without a closing semicolon."""
+        tokens = tokenize(self.text)
+        while tokens and tokens[-1].text == ";":
+            tokens.pop()
+        return tokens
+
+    @property
+    def verb(self) -> str:
+        """The first keyword in upper case; an opening parenthesis counts as what it holds."""
+        return next((token.upper for token in self.tokens if token.text != "("), "")
+
+    def words(self, count: int) -> tuple[str, ...]:
+        """The first tokens in upper case."""
+        return tuple(token.upper for token in self.tokens[:count])
+
+    @cached_property
+    def tree(self) -> exp.Expression:
+        """The syntax tree; raises `ProxyError` where there is none."""
+        if len(self.text) > MAX_PARSED_BYTES:
+            raise ProxyError(TOO_COMPLEX, f"the statement is longer than {MAX_PARSED_BYTES} bytes without its lists")
+        try:
+            tokens = sqlglot.tokenize(self.text, dialect="mysql")
+            trees = _PositionedParser(dialect="mysql").parse(tokens, self.text)
+        except RecursionError:
+            raise ProxyError(TOO_COMPLEX, "the statement is nested too deeply") from None
+        except SqlglotError as error:
+            detail = str(error).split("\n", 1)[0][:200]
+            raise ProxyError(
+                SYNTAX, f"You have an error in your SQL syntax, or shardproxy cannot read it: {detail}"
+            ) from None
+        found = [tree for tree in trees if tree is not None]
+        if len(found) != 1:
+            raise ProxyError(SYNTAX, "You have an error in your SQL syntax; one statement at a time")
+        return found[0]
+
+    def slot_of(self, node: exp.Expression) -> int | None:
+        """The number of the literal that a node of the tree was read from."""
+        return self.slots.get(node.meta.get(POSITION, -1))
+
+
+def _first_item(listed: str) -> str:
+    """The first element of a literal list `(a, b, ...)`."""
+    for token in tokenize(listed[: listed.find(",") + 1] or listed)[1:]:
+        if token.text not in "+-":
+            if token.text in ("'", '"'):
+                # The comma was inside a string: look at the whole list.
+                return tokenize(listed)[1].text
+            return token.text
+    return "0"

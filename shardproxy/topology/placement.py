@@ -1,0 +1,86 @@
+"""From a key to its shard: one table's partition map together with its key's type."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+
+from shardproxy.errors import KEY_NO_PARTITION, ProxyError
+from shardproxy.topology.hashing import bucket_of
+from shardproxy.topology.keys import Key, KeyType
+from shardproxy.topology.topology import RangeMap
+
+
+@dataclass(frozen=True, slots=True)
+class HashPlacement:
+    """Hash sharding: the shard is the owner of the key's bucket."""
+
+    key_type: KeyType
+    owners: tuple[str, ...]
+
+    def shard_of(self, key: Key) -> str | None:
+        """The shard that holds rows with this key."""
+        return self.owners[bucket_of(self.key_type.canonical(key))]
+
+    def shards(self) -> tuple[str, ...]:
+        """All shards that own a bucket."""
+        return tuple(sorted(set(self.owners)))
+
+    def shards_between(self, low: Key | None, high: Key | None, high_inclusive: bool = True) -> tuple[str, ...]:
+        """Keys of an interval may be anywhere."""
+        return self.shards()
+
+
+@dataclass(frozen=True, slots=True)
+class RangePlacement:
+    """Range sharding. `bounds` are canonical; a key outside `start` and `end` belongs to no shard."""
+
+    key_type: KeyType
+    bounds: tuple[Key, ...]
+    owners: tuple[str, ...]
+    start: Key | None
+    end: Key | None
+
+    def shard_of(self, key: Key) -> str | None:
+        """The shard that holds rows with this key, or None where no range does."""
+        if (self.start is not None and key < self.start) or (self.end is not None and key >= self.end):  # type: ignore[operator]
+            return None
+        return self.owners[bisect_right(self.bounds, key)]  # type: ignore[type-var]
+
+    def shards(self) -> tuple[str, ...]:
+        """All shards that own a range."""
+        return tuple(sorted(set(self.owners)))
+
+    def shards_between(self, low: Key | None, high: Key | None, high_inclusive: bool = True) -> tuple[str, ...]:
+        """The shards of the ranges that touch the interval; None is an open end. The lower end counts as inclusive."""
+        first = 0 if low is None else bisect_right(self.bounds, low)  # type: ignore[type-var]
+        if high is None:
+            last = len(self.owners) - 1
+        elif high_inclusive:
+            last = bisect_right(self.bounds, high)  # type: ignore[type-var]
+        else:
+            last = bisect_left(self.bounds, high)  # type: ignore[type-var]
+        return tuple(sorted(set(self.owners[first : last + 1])))
+
+
+Placement = HashPlacement | RangePlacement
+
+
+def range_placement(key_type: KeyType, ranges: RangeMap) -> RangePlacement:
+    """Bind a range map to a key type; raises ValueError where a bound does not fit the type or the bounds do not grow."""
+    bounds = tuple(key_type.from_config(bound) for bound in ranges.bounds)
+    start = None if ranges.start is None else key_type.from_config(ranges.start)
+    end = None if ranges.end is None else key_type.from_config(ranges.end)
+    edges = [edge for edge in (start, *bounds, end) if edge is not None]
+    if any(a >= b for a, b in zip(edges, edges[1:], strict=False)):  # type: ignore[operator]
+        raise ValueError("the ranges overlap or are out of order")
+    return RangePlacement(key_type, bounds, ranges.owners, start, end)
+
+
+def shard_for_row(placement: Placement, column: str, key: Key) -> str:
+    """The shard on which a new row must be stored; raises `ProxyError` where no range holds its key."""
+    shard = placement.shard_of(key)
+    if shard is None:
+        shown = key.rstrip().decode("utf-8", "replace") if isinstance(key, bytes) else key
+        raise ProxyError(KEY_NO_PARTITION, f"Table has no partition for value {shown} of sharding key '{column}'")
+    return shard
