@@ -66,56 +66,36 @@ UNKNOWN_DATABASE = _spec("SP1101", 1049, "42000", Fault.CLIENT, "unknown databas
 NO_DATABASE = _spec("SP1102", 1046, "3D000", Fault.CLIENT, "no database selected")
 UNKNOWN_TABLE = _spec("SP1103", 1146, "42S02", Fault.CLIENT, "no such table")
 SYNTAX = _spec("SP1104", 1064, "42000", Fault.CLIENT, "the statement cannot be parsed, so it cannot be routed")
-TOO_COMPLEX = _spec(
-    "SP1105", 1064, "42000", Fault.CLIENT, "the statement is nested too deeply or is too long to be planned"
-)
+TOO_COMPLEX = _spec("SP1105", 1064, "42000", Fault.CLIENT, "the statement is nested too deeply or is too long to be planned")
 EMPTY_QUERY = _spec("SP1106", 1065, "42000", Fault.CLIENT, "query was empty")
 UNKNOWN_COLUMN = _spec("SP1107", 1054, "42S22", Fault.CLIENT, "unknown column")
 BAD_FIELD_COUNT = _spec("SP1108", 1136, "21S01", Fault.CLIENT, "column count does not match value count")
 
 # What cannot be done over several shards yet. `tests/plans/refusals` holds a statement for each.
 CROSS_SHARD_JOIN = _spec("SP1201", 1235, "42000", Fault.REFUSED, "tables on different shards are joined")
-CROSS_SHARD_SUBQUERY = _spec(
-    "SP1202", 1235, "42000", Fault.REFUSED, "a subquery, derived table, CTE or UNION needs several shards"
-)
-CROSS_SHARD_FUNCTION = _spec(
-    "SP1203", 1235, "42000", Fault.REFUSED, "a function cannot be computed over several shards"
-)
-CROSS_SHARD_EXPRESSION = _spec(
-    "SP1204", 1235, "42000", Fault.REFUSED, "an expression over aggregates cannot be merged from several shards"
-)
+CROSS_SHARD_SUBQUERY = _spec("SP1202", 1235, "42000", Fault.REFUSED, "a subquery, derived table, CTE or UNION needs several shards")
+CROSS_SHARD_FUNCTION = _spec("SP1203", 1235, "42000", Fault.REFUSED, "a function cannot be computed over several shards")
+CROSS_SHARD_EXPRESSION = _spec("SP1204", 1235, "42000", Fault.REFUSED, "an expression over aggregates cannot be merged from several shards")
 CROSS_SHARD_CLAUSE = _spec("SP1205", 1235, "42000", Fault.REFUSED, "a clause cannot be applied over several shards")
 CROSS_SHARD_ORDER = _spec("SP1206", 1235, "42000", Fault.REFUSED, "this ordering cannot be merged from several shards")
 CROSS_SHARD_WRITE = _spec("SP1207", 1235, "42000", Fault.REFUSED, "this write cannot be split over several shards")
 KEY_UPDATE = _spec("SP1208", 1235, "42000", Fault.REFUSED, "the sharding key of a row cannot be changed")
 KEY_MISSING = _spec("SP1209", 1235, "42000", Fault.REFUSED, "the sharding key has no value in this INSERT")
-KEY_UNPROVABLE = _spec(
-    "SP1210", 1235, "42000", Fault.REFUSED, "where the row belongs cannot be told from this sharding key value"
-)
+KEY_UNPROVABLE = _spec("SP1210", 1235, "42000", Fault.REFUSED, "where the row belongs cannot be told from this sharding key value")
 KEY_NO_PARTITION = _spec("SP1211", 1526, "HY000", Fault.CLIENT, "no range holds this sharding key value")
 KEY_NULL = _spec("SP1212", 1048, "23000", Fault.CLIENT, "the sharding key cannot be null")
 KEY_OUT_OF_RANGE = _spec("SP1213", 1264, "22003", Fault.CLIENT, "the sharding key value is out of range for its column")
-AUTO_INCREMENT = _spec(
-    "SP1214", 1235, "42000", Fault.REFUSED, "an AUTO_INCREMENT value must be given for a sharded table"
-)
-NON_DETERMINISTIC = _spec(
-    "SP1215", 1235, "42000", Fault.REFUSED, "a write to every copy of a reference table must give the same on each"
-)
+AUTO_INCREMENT = _spec("SP1214", 1235, "42000", Fault.REFUSED, "an AUTO_INCREMENT value must be given for a sharded table")
+NON_DETERMINISTIC = _spec("SP1215", 1235, "42000", Fault.REFUSED, "a write to every copy of a reference table must give the same on each")
 UNSUPPORTED_STATEMENT = _spec("SP1216", 1235, "42000", Fault.REFUSED, "this statement is not supported")
 UNSUPPORTED_SETTING = _spec("SP1217", 1235, "42000", Fault.REFUSED, "this variable or value is not supported")
 MERGE_LIMIT = _spec("SP1218", 1104, "42000", Fault.REFUSED, "merging this result needs more rows or bytes than allowed")
-UNSUPPORTED_TYPE = _spec(
-    "SP1219", 1235, "42000", Fault.REFUSED, "values of this type cannot be merged from several shards"
-)
-CROSS_SHARD_DDL = _spec(
-    "SP1220", 1235, "42000", Fault.REFUSED, "this schema change cannot be carried out over several shards"
-)
+UNSUPPORTED_TYPE = _spec("SP1219", 1235, "42000", Fault.REFUSED, "values of this type cannot be merged from several shards")
+CROSS_SHARD_DDL = _spec("SP1220", 1235, "42000", Fault.REFUSED, "this schema change cannot be carried out over several shards")
 DDL_PARTIAL = _spec("SP1221", 1105, "HY000", Fault.BACKEND, "a schema change succeeded on some shards only")
 
 # The schema as the shards have it, against the config
-TABLE_UNUSABLE = _spec(
-    "SP1301", 1235, "42000", Fault.OPERATOR, "the table cannot be served as configured; run `shardproxy check`"
-)
+TABLE_UNUSABLE = _spec("SP1301", 1235, "42000", Fault.OPERATOR, "the table cannot be served as configured; run `shardproxy check`")
 CATALOG_MISSING = _spec("SP1302", 1429, "HY000", Fault.BACKEND, "the shards' schema has not been read yet")
 
 # Backends
@@ -130,13 +110,9 @@ SHARDS_DISAGREE = _spec("SP1407", 1105, "HY000", Fault.BACKEND, "the shards gave
 # Transactions
 TXN_SECOND_SHARD = _spec("SP1501", 1235, "42000", Fault.REFUSED, "a transaction may write on one shard only")
 COMMIT_PARTIAL = _spec("SP1502", 1105, "HY000", Fault.BACKEND, "the commit reached some shards only")
-COMMIT_UNKNOWN = _spec(
-    "SP1503", 2013, "HY000", Fault.BACKEND, "the answer to a commit was lost; whether it took effect is unknown"
-)
+COMMIT_UNKNOWN = _spec("SP1503", 2013, "HY000", Fault.BACKEND, "the answer to a commit was lost; whether it took effect is unknown")
 TXN_LOST = _spec("SP1504", 1213, "40001", Fault.BACKEND, "the transaction was rolled back because its server went away")
-SESSION_STATE_LOST = _spec(
-    "SP1505", 2013, "HY000", Fault.BACKEND, "the connection that held this session's state was lost"
-)
+SESSION_STATE_LOST = _spec("SP1505", 2013, "HY000", Fault.BACKEND, "the connection that held this session's state was lost")
 
 INTERNAL = _spec("SP1901", 1105, "HY000", Fault.INTERNAL, "internal error")
 

@@ -58,9 +58,7 @@ class AdminServer:
         return web.Response(text=reason + "\n", status=503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        return web.Response(
-            body=render_metrics(self.router), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-        )
+        return web.Response(body=render_metrics(self.router), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def _status(self, request: web.Request) -> web.Response:
         return web.Response(text=json.dumps(status(self.router)), content_type="application/json")

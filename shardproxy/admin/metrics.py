@@ -28,22 +28,14 @@ class RouterCollector(Collector):
 
     def _clients(self) -> Iterator[Metric]:
         router, metrics = self._router, self._router.metrics
-        yield GaugeMetricFamily(
-            "shardproxy_connections", "Client connections that are open.", value=len(router.sessions)
-        )
-        yield CounterMetricFamily(
-            "shardproxy_connections", "Client connections since the start.", value=metrics.connections_total
-        )
+        yield GaugeMetricFamily("shardproxy_connections", "Client connections that are open.", value=len(router.sessions))
+        yield CounterMetricFamily("shardproxy_connections", "Client connections since the start.", value=metrics.connections_total)
         yield CounterMetricFamily("shardproxy_logins_failed", "Refused logins.", value=metrics.logins_failed)
-        pins = CounterMetricFamily(
-            "shardproxy_pins", "Sessions that were pinned to their connections.", labels=["reason"]
-        )
+        pins = CounterMetricFamily("shardproxy_pins", "Sessions that were pinned to their connections.", labels=["reason"])
         for reason, count in metrics.pins.items():
             pins.add_metric([reason], count)
         yield pins
-        yield GaugeMetricFamily(
-            "shardproxy_topology_epoch", "Epoch of the topology that is served.", value=router.topology.epoch
-        )
+        yield GaugeMetricFamily("shardproxy_topology_epoch", "Epoch of the topology that is served.", value=router.topology.epoch)
 
     def _queries(self) -> Iterator[Metric]:
         router, metrics = self._router, self._router.metrics
@@ -69,19 +61,13 @@ class RouterCollector(Collector):
             sum_value=metrics.latency.total,
         )
         hits, misses, entries = router.plan_cache_counts
-        yield CounterMetricFamily(
-            "shardproxy_plan_cache_hits", "Statements whose shape was planned already.", value=hits
-        )
+        yield CounterMetricFamily("shardproxy_plan_cache_hits", "Statements whose shape was planned already.", value=hits)
         yield CounterMetricFamily("shardproxy_plan_cache_misses", "Statements that had to be planned.", value=misses)
         yield GaugeMetricFamily("shardproxy_plan_cache_entries", "Plans in the cache.", value=entries)
 
     def _pools(self) -> Iterator[Metric]:
-        connections = GaugeMetricFamily(
-            "shardproxy_pool_connections", "Connections to a shard's server.", labels=["shard", "state"]
-        )
-        waiting = GaugeMetricFamily(
-            "shardproxy_pool_waiting", "Statements that wait for a connection.", labels=["shard"]
-        )
+        connections = GaugeMetricFamily("shardproxy_pool_connections", "Connections to a shard's server.", labels=["shard", "state"])
+        waiting = GaugeMetricFamily("shardproxy_pool_waiting", "Statements that wait for a connection.", labels=["shard"])
         up = GaugeMetricFamily("shardproxy_server_up", "1 unless the server is down.", labels=["shard"])
         for shard, pool in self._router.backends.pools.items():
             connections.add_metric([shard, "in_use"], pool.in_use)

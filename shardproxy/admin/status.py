@@ -34,9 +34,7 @@ def status(router: Router) -> dict[str, Any]:
                 "ranges": [
                     f"{group}: [{_shown(low)}, {_shown(high)})"
                     for group, ranges in topology.range_maps.items()
-                    for low, high, owner in zip(
-                        (ranges.start, *ranges.bounds), (*ranges.bounds, ranges.end), ranges.owners, strict=True
-                    )
+                    for low, high, owner in zip((ranges.start, *ranges.bounds), (*ranges.bounds, ranges.end), ranges.owners, strict=True)
                     if owner == shard
                 ],
             }

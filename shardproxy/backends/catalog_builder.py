@@ -26,9 +26,7 @@ class Finding:
     advice: str = ""
 
 
-def build_catalog(
-    topology: Topology, schemas: Mapping[str, ShardSchema], version: int
-) -> tuple[Catalog, list[Finding]]:
+def build_catalog(topology: Topology, schemas: Mapping[str, ShardSchema], version: int) -> tuple[Catalog, list[Finding]]:
     """The catalog of all shards that could be read, and every finding."""
     tables_of = {shard: _tables(schema) for shard, schema in schemas.items()}
     findings: list[Finding] = []
@@ -121,9 +119,7 @@ def _column(row: tuple[str | None, ...]) -> Column:
     )
 
 
-def _inspect_rule(
-    rule: TableRule, topology: Topology, tables_of: Mapping[str, Mapping[str, TableSchema]]
-) -> Iterator[Finding]:
+def _inspect_rule(rule: TableRule, topology: Topology, tables_of: Mapping[str, Mapping[str, TableSchema]]) -> Iterator[Finding]:
     """A table of the config against what the shards have."""
     wanted = (rule.shard,) if rule.scheme is Scheme.UNSHARDED else topology.shards
     read = [shard for shard in wanted if shard in tables_of]
@@ -155,9 +151,7 @@ def _inspect_rule(
 def _inspect_key(rule: TableRule, table: TableSchema) -> Iterator[Finding]:
     column = table.column(rule.key)
     if column is None:
-        yield Finding(
-            "error", rule.name, f"the sharding key '{rule.key}' is not a column of it", "correct 'key' in the config"
-        )
+        yield Finding("error", rule.name, f"the sharding key '{rule.key}' is not a column of it", "correct 'key' in the config")
         return
     key_type = key_type_for(column)
     if isinstance(key_type, str):
@@ -210,9 +204,7 @@ def _inspect_view(table: TableSchema, spread: set[str]) -> Iterator[Finding]:
     if table.definition is not None:
         used = spread & set(_NAME.findall(table.definition))
         if used:
-            yield Finding(
-                "error", table.name, f"view '{table.name}' reads sharded table '{sorted(used)[0]}' of one shard only"
-            )
+            yield Finding("error", table.name, f"view '{table.name}' reads sharded table '{min(used)}' of one shard only")
 
 
 def _strays(topology: Topology, tables_of: Mapping[str, Mapping[str, TableSchema]]) -> Iterator[Finding]:

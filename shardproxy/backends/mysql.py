@@ -207,9 +207,7 @@ class MySQLConnection(asyncio.Protocol):
 
     def _raise_lost(self) -> None:
         if self._timed_out:
-            raise ProxyError(
-                QUERY_TIMEOUT, f"the statement on shard {self.shard} ran longer than its time limit and was stopped"
-            )
+            raise ProxyError(QUERY_TIMEOUT, f"the statement on shard {self.shard} ran longer than its time limit and was stopped")
         raise ProxyError(BACKEND_LOST, f"the connection to shard {self.shard} was lost during the statement")
 
     def _wake(self) -> None:

@@ -126,9 +126,7 @@ class MySQLEngine:
     async def _space_weight(self, connection: Connection, charset: str, collation: str) -> bytes:
         """The weight of a space, or b"" for a collation that does not pad."""
         text = f"CONVERT({{}} USING {charset}) COLLATE {collation}"
-        sql = (
-            f"SELECT HEX(WEIGHT_STRING({text.format(repr(' '))})), {text.format(repr('a'))} = {text.format(repr('a '))}"
-        )
+        sql = f"SELECT HEX(WEIGHT_STRING({text.format(repr(' '))})), {text.format(repr('a'))} = {text.format(repr('a '))}"
         [(weight, padded)] = await self._rows(connection, sql)
         return bytes.fromhex(weight or "") if padded == "1" else b""
 
@@ -136,10 +134,7 @@ class MySQLEngine:
     async def _rows(connection: Connection, sql: str) -> list[tuple[str | None, ...]]:
         result = await connection.query(sql.encode())
         width = len(result.columns)
-        return [
-            tuple(None if v is None else v.decode("utf-8", "replace") for v in parse_row(row, width))
-            for row in result.rows
-        ]
+        return [tuple(None if v is None else v.decode("utf-8", "replace") for v in parse_row(row, width)) for row in result.rows]
 
     async def close(self) -> None:
         """Wait for kills that are under way."""

@@ -92,9 +92,7 @@ class Pool:
                 connection = await waiter
         except TimeoutError:
             self._give_back(waiter)
-            raise ProxyError(
-                POOL_TIMEOUT, f"no connection to shard {self.shard} became free in {self.settings.pool_wait_s:g} s"
-            ) from None
+            raise ProxyError(POOL_TIMEOUT, f"no connection to shard {self.shard} became free in {self.settings.pool_wait_s:g} s") from None
         except asyncio.CancelledError:
             self._give_back(waiter)
             raise
@@ -252,9 +250,7 @@ class Pool:
     def _observe(self, reason: str) -> None:
         changed = self.health.observe(Check.FAILED if reason else Check.PASSED, reason)
         if changed:
-            log.warning(
-                "server changed state", extra={"shard": self.shard, "state": self.health.state.value, "reason": reason}
-            )
+            log.warning("server changed state", extra={"shard": self.shard, "state": self.health.state.value, "reason": reason})
         if changed and self.health.state is State.DOWN:
             self._fail_all()
 
@@ -265,9 +261,7 @@ class Pool:
         while self._waiters:
             _, waiter = self._waiters.popleft()
             if not waiter.done():
-                waiter.set_exception(
-                    ProxyError(NO_BACKEND, f"shard {self.shard} ({self.engine.label}) is down: {self.health.reason}")
-                )
+                waiter.set_exception(ProxyError(NO_BACKEND, f"shard {self.shard} ({self.engine.label}) is down: {self.health.reason}"))
 
     def _sweep(self) -> None:
         """Stop statements over their time and close connections that nobody needs."""

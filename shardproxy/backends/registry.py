@@ -39,9 +39,7 @@ class Backends:
 
     def __init__(self, primaries: Mapping[str, ServerUrl], limits: Limits) -> None:
         settings = server_settings(limits)
-        self.pools = {
-            shard: Pool(shard, ENGINES[url.scheme](shard, url, settings), settings) for shard, url in primaries.items()
-        }
+        self.pools = {shard: Pool(shard, ENGINES[url.scheme](shard, url, settings), settings) for shard, url in primaries.items()}
         self._schemas: dict[str, ShardSchema] = {}
         self._version = 0
 

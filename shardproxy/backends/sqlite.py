@@ -138,10 +138,7 @@ class SQLiteConnection:
         if upper[0] in ("DESC", "DESCRIBE") or "COLUMNS" in upper:
             name = words[-1] if upper[0] != "SHOW" else words[upper.index("FROM") + 1]
             info = self._db.execute(f"PRAGMA table_info('{name}')").fetchall()
-            rows = [
-                (n, t.lower(), "NO" if notnull else "YES", "PRI" if pk else "", default, "")
-                for _, n, t, notnull, default, pk in info
-            ]
+            rows = [(n, t.lower(), "NO" if notnull else "YES", "PRI" if pk else "", default, "") for _, n, t, notnull, default, pk in info]
             return (
                 _Prefetched(None, rows),
                 [_text(n) for n in ("Field", "Type", "Null", "Key", "Default", "Extra")],
@@ -264,9 +261,7 @@ class SQLiteEngine:
 def _load_schema(db: sqlite3.Connection) -> ShardSchema:
     columns: list[tuple[str | None, ...]] = []
     keys: list[tuple[str | None, ...]] = []
-    for (table,) in db.execute(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY 1"
-    ).fetchall():
+    for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY 1").fetchall():
         primary = []
         for _, name, declared, notnull, default, pk in db.execute(f"PRAGMA table_info('{table}')"):
             base = declared.split("(")[0].strip().lower()
@@ -276,18 +271,14 @@ def _load_schema(db: sqlite3.Connection) -> ShardSchema:
             nullable = "NO" if notnull or pk else "YES"
             length = (size.group(1) if size else "255") if textual else None
             charset, collation = ("utf8mb4", _COLLATION) if textual else (None, None)
-            columns.append(
-                (table, name, data_type, declared, nullable, charset, collation, length, None, None, "", default, None)
-            )
+            columns.append((table, name, data_type, declared, nullable, charset, collation, length, None, None, "", default, None))
             if pk:
                 primary.append((pk, name))
         keys += [(table, "PRIMARY", name) for _, name in sorted(primary)]
         for _, index, unique, origin, _ in db.execute(f"PRAGMA index_list('{table}')").fetchall():
             if unique and origin != "pk":
                 keys += [(table, index, row[2]) for row in db.execute(f"PRAGMA index_info('{index}')")]
-    return ShardSchema(
-        columns, keys, [], [], {_COLLATION: b"", "binary": b""}, f"{sqlite3.sqlite_version}-sqlite", "mariadb", ""
-    )
+    return ShardSchema(columns, keys, [], [], {_COLLATION: b"", "binary": b""}, f"{sqlite3.sqlite_version}-sqlite", "mariadb", "")
 
 
 def _encode(value: object) -> bytes | None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+import itertools
 
 Bound = Annotated[int | dt.datetime | dt.date | str, Field(union_mode="left_to_right")]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$-]{0,63}")
@@ -80,16 +81,12 @@ class ProxySettings(Section):
     admin: str = Field("127.0.0.1:6080", description="host:port of HTTP: /healthz /readyz /metrics /api")
     workers: Literal[1] = Field(1, description="processes on the one port; only 1 for now")
     schema_name: str = Field("app", alias="schema", description="the logical schema that clients see")
-    default_shard: str | None = Field(
-        None, description="where tables that no rule names live; default: the first shard"
-    )
+    default_shard: str | None = Field(None, description="where tables that no rule names live; default: the first shard")
     store: str = Field("sqlite:///topology.db", description="where the topology is kept; relative to this file")
     auth_plugin: Literal["mysql_native_password", "caching_sha2_password"] = Field(
         "mysql_native_password", description="what the greeting offers; a client that uses the other one is served too"
     )
-    tls: TlsSettings | None = Field(
-        None, description="certificate for clients; without it the port speaks plain text only"
-    )
+    tls: TlsSettings | None = Field(None, description="certificate for clients; without it the port speaks plain text only")
 
     @field_validator("listen", "admin")
     @classmethod
@@ -152,9 +149,7 @@ class Replica(Section):
 class Shard(Section):
     """`[shards.NAME]`: one primary and its replicas."""
 
-    primary: str = Field(
-        description="mysql://user:password@host:port/schema, sqlite:///path, or env:NAME that holds one"
-    )
+    primary: str = Field(description="mysql://user:password@host:port/schema, sqlite:///path, or env:NAME that holds one")
     replicas: tuple[str | Replica, ...] = Field((), description="accepted; reads go to the primary for now")
     weight: float = Field(1, gt=0, description="share of the buckets, relative to the other shards")
 
@@ -173,9 +168,7 @@ class Table(Section):
     by: Literal["range", "hash", "reference", "unsharded"]
     key: str | None = Field(None, description="the column that places a row (range, hash)")
     ranges: tuple[Range, ...] = Field((), description="range only: who owns what")
-    group: str | None = Field(
-        None, description="tables of one group share one partition map, so equal keys live together"
-    )
+    group: str | None = Field(None, description="tables of one group share one partition map, so equal keys live together")
     shard: str | None = Field(None, description="unsharded only: where the table lives; default: the default shard")
     local_unique: tuple[str, ...] = Field(
         (), description="unique keys without the sharding key that you accept as unique within each shard only"
@@ -204,7 +197,7 @@ class Table(Section):
 def _range_faults(ranges: tuple[Range, ...]) -> list[str]:
     """Gaps, overlaps and open ends in the middle."""
     faults = []
-    for before, after in zip(ranges, ranges[1:], strict=False):
+    for before, after in itertools.pairwise(ranges):
         if before.to is None:
             faults.append("only the last range may leave 'to' out")
         elif after.start is not None and after.start != before.to:
@@ -213,7 +206,7 @@ def _range_faults(ranges: tuple[Range, ...]) -> list[str]:
     kinds = {str if isinstance(edge, str) else type(edge) for edge in edges}
     if len(kinds) > 1:
         faults.append("the bounds are of different types")
-    elif any(not a < b for a, b in zip(edges, edges[1:], strict=False)):  # type: ignore[operator]
+    elif any(not a < b for a, b in itertools.pairwise(edges)):  # type: ignore[operator]
         faults.append("the bounds must grow from range to range")
     return faults
 
@@ -235,11 +228,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
-        faults = [
-            f"shards.{name}: a name is a letter, then letters, digits, _ or -"
-            for name in self.shards
-            if not _NAME.fullmatch(name)
-        ]
+        faults = [f"shards.{name}: a name is a letter, then letters, digits, _ or -" for name in self.shards if not _NAME.fullmatch(name)]
         if self.default_shard not in self.shards:
             faults.append(f"proxy.default_shard: shard {self.default_shard!r} is not in [shards]")
         if not self.users:
@@ -248,9 +237,7 @@ class Config(Section):
             if not (name + (table.key or "")).isascii():
                 faults.append(f"tables.{name}: names of tables and sharding keys are ASCII")
             named = [r.shard for r in table.ranges] + ([table.shard] if table.shard else [])
-            faults += [
-                f"tables.{name}: shard {shard!r} is not in [shards]" for shard in named if shard not in self.shards
-            ]
+            faults += [f"tables.{name}: shard {shard!r} is not in [shards]" for shard in named if shard not in self.shards]
         faults += self._group_faults()
         if faults:
             raise ValueError("\n".join(faults))
@@ -261,17 +248,10 @@ class Config(Section):
         faults = []
         for name, table in self.tables.items():
             for other_name, other in self.tables.items():
-                if (
-                    other_name <= name
-                    or not table.key
-                    or not other.key
-                    or group_of(name, table) != group_of(other_name, other)
-                ):
+                if other_name <= name or not table.key or not other.key or group_of(name, table) != group_of(other_name, other):
                     continue
                 if table.by != other.by:
-                    faults.append(
-                        f"tables.{name} and tables.{other_name} share a group but are sharded in different ways"
-                    )
+                    faults.append(f"tables.{name} and tables.{other_name} share a group but are sharded in different ways")
                 elif table.ranges and other.ranges and table.ranges != other.ranges:
                     faults.append(f"tables.{name} and tables.{other_name} share a group but have different ranges")
         range_groups = {group_of(n, t) for n, t in self.tables.items() if t.ranges}

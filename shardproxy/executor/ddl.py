@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from shardproxy.errors import DDL_PARTIAL, ProxyError, ServerError
 from shardproxy.executor.leases import Leases
@@ -10,7 +10,7 @@ from shardproxy.executor.outcome import Outcome
 from shardproxy.executor.relay import fetch_warnings
 
 
-async def run_ddl(leases: Leases, step_texts: list[tuple[str, Mapping[str, bytes]]]) -> Outcome:
+async def run_ddl(leases: Leases, step_texts: Sequence[tuple[str, Mapping[str, bytes]]]) -> Outcome:
     """Run each step on each of its shards. `step_texts` pairs a table with the texts by shard.
 
     Where the very first shard refuses, its error is the client's; where a later one does, the report says what was done where.

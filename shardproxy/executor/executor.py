@@ -15,8 +15,8 @@ from shardproxy.executor.state import ClientState
 from shardproxy.executor.system import system_read
 from shardproxy.executor.transaction import Transaction
 from shardproxy.executor.writes import reference_write, scatter_write
+from shardproxy.merge.spec import MergeSpec
 from shardproxy.planner.context import PlanContext
-from shardproxy.planner.merge_spec import MergeSpec
 from shardproxy.planner.plan import DdlPlan, Kind, Plan
 from shardproxy.planner.template import SessionValue
 from shardproxy.routing.render import Answer, render, with_physical_schema
@@ -36,9 +36,7 @@ class Executor:
         self.answer = answer
         self._merge_rows = merge_rows
 
-    async def run(
-        self, plan: Plan, text: bytes, literals: list[bytes], context: PlanContext, sink: ResultSink
-    ) -> Outcome:
+    async def run(self, plan: Plan, text: bytes, literals: list[bytes], context: PlanContext, sink: ResultSink) -> Outcome:
         """Carry out one statement; rows go to `sink`. Raises `ServerError` or `ProxyError`."""
         texts = self.texts(plan, text, literals, context)
         state, leases = self._state, self.leases
@@ -51,9 +49,7 @@ class Executor:
             leases.pin(plan.pin)
         try:
             if plan.system:
-                return await system_read(
-                    leases, texts, context.topology, context.logical_schema, self._merge_rows, sink
-                )
+                return await system_read(leases, texts, context.topology, context.logical_schema, self._merge_rows, sink)
             if len(texts) == 1:
                 outcome = await self._single(plan, *next(iter(texts.items())), sink)
             elif plan.reference_write:
@@ -63,9 +59,7 @@ class Executor:
             else:
                 spec = plan.merge or MergeSpec()
                 collations = context.catalog.collations
-                outcome = await scatter_read(
-                    leases, texts, spec, collations, literals, self._merge_rows, sink, context.logical_schema
-                )
+                outcome = await scatter_read(leases, texts, spec, collations, literals, self._merge_rows, sink, context.logical_schema)
         except ServerError as error:
             await self.transaction.after_error(error)
             raise

@@ -123,9 +123,7 @@ class Leases:
         if in_transaction:
             self._state.in_transaction = False
             raise ProxyError(TXN_LOST, f"the connection to shard {shard} was lost; the transaction was rolled back")
-        raise ProxyError(
-            SESSION_STATE_LOST, f"the connection to shard {shard} that held this session's state was lost", fatal=True
-        )
+        raise ProxyError(SESSION_STATE_LOST, f"the connection to shard {shard} that held this session's state was lost", fatal=True)
 
     def end_transaction(self) -> None:
         """The transaction is over everywhere: keep what the session is pinned to, give the rest back."""

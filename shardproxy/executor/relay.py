@@ -43,9 +43,7 @@ class _Relay:
 def lost_error(connection: Connection) -> ProxyError:
     """What a client is told when a connection went away under its statement."""
     if getattr(connection, "timed_out", False):
-        return ProxyError(
-            QUERY_TIMEOUT, f"the statement on shard {connection.shard} ran longer than its time limit and was stopped"
-        )
+        return ProxyError(QUERY_TIMEOUT, f"the statement on shard {connection.shard} ran longer than its time limit and was stopped")
     return ProxyError(BACKEND_LOST, f"the connection to shard {connection.shard} was lost during the statement")
 
 
@@ -69,9 +67,7 @@ def outcome_of(scanner: ResponseScanner, connection: Connection) -> Outcome:
     terminal = scanner.terminal
     if terminal[0] == OK_HEADER:
         ok = parse_ok(terminal)
-        return Outcome(
-            -1, ok.affected_rows, ok.last_insert_id, ok.warnings, ok.info, scanner.sequence, status=ok.status
-        )
+        return Outcome(-1, ok.affected_rows, ok.last_insert_id, ok.warnings, ok.info, scanner.sequence, status=ok.status)
     if terminal[0] == ERR_HEADER:
         error = parse_err(terminal)
         raise ServerError(error.errno, error.sqlstate, error.message, connection.shard)

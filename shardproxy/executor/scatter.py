@@ -10,7 +10,7 @@ from shardproxy.executor.outcome import Outcome, ResultSink
 from shardproxy.executor.relay import fetch_warnings
 from shardproxy.merge.keys import check_same_shape
 from shardproxy.merge.merger import Merger
-from shardproxy.planner.merge_spec import MergeSpec
+from shardproxy.merge.spec import MergeSpec
 from shardproxy.protocol.resultset import ColumnDefinition
 
 
@@ -80,12 +80,7 @@ async def _merge(merger: Merger, streams: Sequence[ResultStream], sink: ResultSi
     return sent
 
 
-def _visible(
-    columns: Sequence[ColumnDefinition], hidden: int, physical: set[str], logical: str
-) -> list[ColumnDefinition]:
+def _visible(columns: Sequence[ColumnDefinition], hidden: int, physical: set[str], logical: str) -> list[ColumnDefinition]:
     """The columns that the client asked for, with the schema's name that it knows."""
     shown = columns[: len(columns) - hidden] if hidden else columns
-    return [
-        column.in_schema(logical.encode()) if column.schema.decode("latin-1") in physical else column
-        for column in shown
-    ]
+    return [column.in_schema(logical.encode()) if column.schema.decode("latin-1") in physical else column for column in shown]

@@ -29,11 +29,7 @@ class Transaction:
             raise ProxyError(
                 TXN_SECOND_SHARD,
                 f"this statement would write on shard {', '.join(others)}"
-                + (
-                    f" in a transaction that writes on shard {self.writer}"
-                    if self.writer
-                    else ": several shards in one transaction"
-                ),
+                + (f" in a transaction that writes on shard {self.writer}" if self.writer else ": several shards in one transaction"),
             )
 
     def wrote(self, shard: str) -> None:

@@ -80,11 +80,7 @@ async def _open(leases: Leases, shards: list[str]) -> list[Connection]:
 async def _write(connection: Connection, text: bytes) -> Outcome:
     result = await connection.query(text)
     ok = result.ok
-    outcome = (
-        Outcome(-1, ok.affected_rows, ok.last_insert_id, ok.warnings, ok.info)
-        if ok
-        else Outcome(warnings=result.warnings)
-    )
+    outcome = Outcome(-1, ok.affected_rows, ok.last_insert_id, ok.warnings, ok.info) if ok else Outcome(warnings=result.warnings)
     await fetch_warnings(connection, outcome)
     return outcome
 
@@ -128,7 +124,7 @@ async def _commit(leases: Leases, connections: list[Connection]) -> None:
             leases.give(connection)
     if not failed:
         return
-    shard, error = failed[0]
+    _shard, error = failed[0]
     if len(connections) == 1 and isinstance(error, ServerError):
         raise error
     raise ProxyError(

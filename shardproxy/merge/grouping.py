@@ -10,8 +10,8 @@ from shardproxy.errors import MERGE_LIMIT, UNSUPPORTED_TYPE, ProxyError
 from shardproxy.merge.having import holds
 from shardproxy.merge.keys import KeyFunction, RowKey, key_function
 from shardproxy.merge.ordered import KeyedRow
+from shardproxy.merge.spec import Aggregate, Combine, Grouping
 from shardproxy.merge.values import average, average_text, decimal_text, double_text
-from shardproxy.planner.merge_spec import Aggregate, Combine, Grouping
 from shardproxy.protocol.flags import DECIMAL_TYPES, FLOAT_TYPES, INTEGER_TYPES
 from shardproxy.protocol.resultset import ColumnDefinition, Row
 
@@ -140,9 +140,7 @@ class GroupMerge:
             out.append(finished)
             return
         if len(self._buffer) >= self._max_rows:
-            raise ProxyError(
-                MERGE_LIMIT, f"the groups to be ordered are more than {self._max_rows} (limits.merge_rows)"
-            )
+            raise ProxyError(MERGE_LIMIT, f"the groups to be ordered are more than {self._max_rows} (limits.merge_rows)")
         self._buffer.append((self._final_key(finished), finished))
 
     def _average(self, aggregate: Aggregate) -> tuple[Any, bytes | None]:

@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from shardproxy.errors import UNSUPPORTED_TYPE, ProxyError
-from shardproxy.planner.merge_spec import Comparison, Condition, Logic
+from shardproxy.merge.spec import Comparison, Condition, Logic
 from shardproxy.protocol.flags import DECIMAL_TYPES, FLOAT_TYPES, INTEGER_TYPES
 from shardproxy.protocol.resultset import ColumnDefinition
 
@@ -39,11 +39,7 @@ def holds(
         if part.op == "is null":
             return row[part.column] is None
         left = number(part.column)
-        right = (
-            [number(part.other)]
-            if part.other is not None
-            else [_literal(literals[slot], negative) for slot, negative in part.slots]
-        )
+        right = [number(part.other)] if part.other is not None else [_literal(literals[slot], negative) for slot, negative in part.slots]
         if left is None or None in right:
             return None
         return _compare(part, left, right)
@@ -83,9 +79,7 @@ def _logic(op: str, values: list[bool | None]) -> bool | None:
 def _literal(raw: bytes, negative: bool) -> Decimal | float:
     text = raw.decode("ascii", "replace")
     try:
-        value: Decimal | float = (
-            float(text) if "e" in text.lower() and not text.lower().startswith("0x") else Decimal(text)
-        )
+        value: Decimal | float = float(text) if "e" in text.lower() and not text.lower().startswith("0x") else Decimal(text)
     except (InvalidOperation, ValueError):
         raise ProxyError(UNSUPPORTED_TYPE, "HAVING over several shards compares numbers only") from None
     return -value if negative else value

@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import Any
 
 from shardproxy.errors import SHARDS_DISAGREE, UNSUPPORTED_TYPE, ProxyError
+from shardproxy.merge.spec import SortKey
 from shardproxy.merge.values import time_microseconds
-from shardproxy.planner.merge_spec import SortKey
 from shardproxy.protocol.flags import (
     DECIMAL_TYPES,
     ENUM_FLAG,
@@ -77,9 +77,7 @@ class Descending:
         return bool(other.value < self.value)
 
 
-def key_function(
-    keys: Sequence[SortKey], columns: Sequence[ColumnDefinition], collations: Mapping[str, bytes]
-) -> KeyFunction:
+def key_function(keys: Sequence[SortKey], columns: Sequence[ColumnDefinition], collations: Mapping[str, bytes]) -> KeyFunction:
     """The function that gives a row its key. `collations` tells the weight of a space for those with PAD SPACE."""
     elements = [_element(key, columns, collations) for key in keys]
     if len(elements) == 1:
@@ -88,18 +86,14 @@ def key_function(
     return lambda row: tuple([element(row) for element in elements])
 
 
-def _element(
-    key: SortKey, columns: Sequence[ColumnDefinition], collations: Mapping[str, bytes]
-) -> Callable[[Row], Element]:
+def _element(key: SortKey, columns: Sequence[ColumnDefinition], collations: Mapping[str, bytes]) -> Callable[[Row], Element]:
     column = columns[key.value]
     index = key.value
     if isinstance(key.collation, str):
         read = _string_reader(columns[key.value], key.collation, collations)
     elif column.type in STRING_TYPES and not column.is_binary:
         if key.weight is None or not isinstance(key.collation, int):
-            raise ProxyError(
-                UNSUPPORTED_TYPE, f"strings in column '{_name(column)}' cannot be compared over several shards"
-            )
+            raise ProxyError(UNSUPPORTED_TYPE, f"strings in column '{_name(column)}' cannot be compared over several shards")
         return _dynamic_string(key, columns, collations)
     else:
         read = value_reader(column)
@@ -115,9 +109,7 @@ def value_reader(column: ColumnDefinition) -> Callable[[bytes], Any]:
     """How a value of this column, not a character string, becomes something that compares like it."""
     kind = column.type
     if column.flags & (ENUM_FLAG | SET_FLAG):
-        raise ProxyError(
-            UNSUPPORTED_TYPE, f"ENUM or SET column '{_name(column)}' cannot be compared over several shards"
-        )
+        raise ProxyError(UNSUPPORTED_TYPE, f"ENUM or SET column '{_name(column)}' cannot be compared over several shards")
     if kind in INTEGER_TYPES:
         return int
     if kind in DECIMAL_TYPES:
@@ -146,9 +138,7 @@ def _string_reader(column: ColumnDefinition, collation: str, collations: Mapping
     return lambda raw: raw + pad * ((size - len(raw)) // width)
 
 
-def _dynamic_string(
-    key: SortKey, columns: Sequence[ColumnDefinition], collations: Mapping[str, bytes]
-) -> Callable[[Row], Element]:
+def _dynamic_string(key: SortKey, columns: Sequence[ColumnDefinition], collations: Mapping[str, bytes]) -> Callable[[Row], Element]:
     """A string expression: its collation comes with each row."""
     weight, collation, descending = key.weight, key.collation, key.descending
     assert weight is not None and isinstance(collation, int)

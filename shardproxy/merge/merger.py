@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from shardproxy.merge.grouping import GroupMerge
 from shardproxy.merge.keys import RowKey, key_function
 from shardproxy.merge.ordered import OrderedMerge
-from shardproxy.planner.merge_spec import MergeSpec
+from shardproxy.merge.spec import MergeSpec
 from shardproxy.protocol.resultset import ColumnDefinition, Row, build_row, parse_row
 
 

@@ -24,6 +24,7 @@ from shardproxy.planner.write import plan_write
 from shardproxy.sql.lexer import Kind as TokenKind
 from shardproxy.sql.lexer import Token, function_names, is_name, unquote_name
 from shardproxy.sql.statement import Statement
+import itertools
 
 _LOCK_FUNCTIONS = frozenset(("GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS", "IS_FREE_LOCK", "IS_USED_LOCK"))
 _SEQUENCE_FUNCTIONS = frozenset(("NEXTVAL", "LASTVAL", "SETVAL"))
@@ -78,9 +79,7 @@ def build_plan(statement: Statement, context: PlanContext, *, selected: bool = T
         described = plan_describe(statement, context, selected=selected)
         if described is not None:
             return described
-        raise ProxyError(
-            UNSUPPORTED_STATEMENT, "this EXPLAIN is not supported; EXPLAIN ROUTE shows where a statement goes"
-        )
+        raise ProxyError(UNSUPPORTED_STATEMENT, "this EXPLAIN is not supported; EXPLAIN ROUTE shows where a statement goes")
     if verb in ("CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME"):
         return plan_ddl(statement, context, edits, selected=selected)
     if verb == "DO":
@@ -115,9 +114,7 @@ def _plan_select(statement: Statement, context: PlanContext, edits: list[Edit], 
     scatter = merge = None
     fixed: tuple[int, ...] = ()
     if pin:
-        refusal = refusal or ProxyError(
-            CROSS_SHARD_FUNCTION, f"a statement that leaves a {pin} behind must run on one shard"
-        )
+        refusal = refusal or ProxyError(CROSS_SHARD_FUNCTION, f"a statement that leaves a {pin} behind must run on one shard")
     if refusal is None:
         try:
             if not isinstance(tree, exp.Select):
@@ -166,18 +163,14 @@ def _check_everywhere(statement: Statement, scopes: Scopes, functions: set[str],
     if functions & _SEQUENCE_FUNCTIONS:
         raise ProxyError(UNSUPPORTED_STATEMENT, "sequences are not supported yet")
     words = [t.upper for t in statement.tokens]
-    if any(a == "INTO" and b in ("OUTFILE", "DUMPFILE") for a, b in zip(words, words[1:], strict=False)):
+    if any(a == "INTO" and b in ("OUTFILE", "DUMPFILE") for a, b in itertools.pairwise(words)):
         raise ProxyError(PRIVILEGE, "INTO OUTFILE would write a file on a shard's server")
     spread = any(i.table.rule.scheme.sharded for i in scopes.instances)
     stored = {name.lower() for name in functions} & context.catalog.routines
     if spread and stored:
-        raise ProxyError(
-            CROSS_SHARD_FUNCTION, f"stored function '{sorted(stored)[0]}' may read other rows than those of one shard"
-        )
+        raise ProxyError(CROSS_SHARD_FUNCTION, f"stored function '{min(stored)}' may read other rows than those of one shard")
     if spread and functions & _LOCK_FUNCTIONS:
-        raise ProxyError(
-            CROSS_SHARD_FUNCTION, "named locks live on the default shard: take them in a statement of their own"
-        )
+        raise ProxyError(CROSS_SHARD_FUNCTION, "named locks live on the default shard: take them in a statement of their own")
 
 
 def _pin_of(statement: Statement) -> str:
@@ -185,7 +178,7 @@ def _pin_of(statement: Statement) -> str:
     tokens = statement.tokens
     if function_names(tokens) & (_LOCK_FUNCTIONS - {"IS_FREE_LOCK", "IS_USED_LOCK"}):
         return "named lock"
-    for token, after in zip(tokens, tokens[1:], strict=False):
+    for token, after in itertools.pairwise(tokens):
         if token.kind is TokenKind.VARIABLE and not token.text.startswith("@@") and after.text == ":=":
             return "user variable"
         if token.upper == "INTO" and token.kind is TokenKind.WORD and after.kind is TokenKind.VARIABLE:
@@ -204,11 +197,7 @@ def _named(statement: Statement, edits: list[Edit]) -> list[Edit]:
         first = next((j for j, token in enumerate(tokens) if token.start == edit.start), -1)
         after = tokens[i + 1].upper if 0 <= i < len(tokens) - 1 else ""
         before = tokens[first - 1].upper if first > 0 else ""
-        if (
-            edit.piece != b""
-            and before in ("SELECT", ",", "DISTINCT", "ALL")
-            and after in ("", ",", "FROM", "LIMIT", ")")
-        ):
+        if edit.piece != b"" and before in ("SELECT", ",", "DISTINCT", "ALL") and after in ("", ",", "FROM", "LIMIT", ")"):
             if _depth(tokens, first) == 0:
                 name = statement.text[edit.start : edit.end].replace("`", "``")
                 result.append(Edit(edit.end, edit.end, f" AS `{name}`".encode("latin-1")))
@@ -222,10 +211,7 @@ def _depth(tokens: list[Token], at: int) -> int:
 def _qualifier_edits(tokens: list[Token], schema: str) -> list[Edit]:
     """Take the logical schema's name off tables and columns: the shards have the schema under names of their own."""
     aliased = any(
-        unquote_name(b.text) == schema
-        and is_name(b)
-        and (a.upper == "AS" or is_name(a) or a.text == ")")
-        and a.upper not in _BEFORE_TABLES
+        unquote_name(b.text) == schema and is_name(b) and (a.upper == "AS" or is_name(a) or a.text == ")") and a.upper not in _BEFORE_TABLES
         for a, b, c in zip(tokens, tokens[1:], [*tokens[2:], tokens[-1]], strict=False)
         if c.text != "."
     )
@@ -233,17 +219,10 @@ def _qualifier_edits(tokens: list[Token], schema: str) -> list[Edit]:
         return []
     edits = []
     for i in range(len(tokens) - 2):
-        if (
-            is_name(tokens[i])
-            and unquote_name(tokens[i].text) == schema
-            and tokens[i + 1].text == "."
-            and is_name(tokens[i + 2])
-        ):
+        if is_name(tokens[i]) and unquote_name(tokens[i].text) == schema and tokens[i + 1].text == "." and is_name(tokens[i + 2]):
             if i == 0 or tokens[i - 1].text != ".":
                 edits.append(Edit(tokens[i].start, tokens[i + 2].start, b""))
     return edits
 
 
-_BEFORE_TABLES = frozenset(
-    ("FROM", "JOIN", "INTO", "UPDATE", "TABLE", "STRAIGHT_JOIN", "SELECT", "WHERE", "AND", "OR", "ON", "BY", "SET")
-)
+_BEFORE_TABLES = frozenset(("FROM", "JOIN", "INTO", "UPDATE", "TABLE", "STRAIGHT_JOIN", "SELECT", "WHERE", "AND", "OR", "ON", "BY", "SET"))

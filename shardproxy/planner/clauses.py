@@ -131,7 +131,7 @@ def _clause_starts(tokens: list[Token], first: int) -> list[int]:
                 "OFFSET": bool(marks) and tokens[marks[-1]].upper == "LIMIT",
                 "WINDOW": bool(marks),
             }.get(token.upper, True)
-            if is_head and not (token.upper == "OFFSET"):
+            if is_head and token.upper != "OFFSET":
                 marks.append(i)
                 at = _STARTS.index(token.upper) + 1
         i += 1
@@ -185,9 +185,7 @@ def _alias(token: Token) -> str:
     return token.text[1:-1] if token.kind is Kind.STRING else unquote_name(token.text)
 
 
-def _limits(
-    statement: Statement, tokens: list[Token], spans: dict[str, tuple[int, int]], result: SelectClauses
-) -> None:
+def _limits(statement: Statement, tokens: list[Token], spans: dict[str, tuple[int, int]], result: SelectClauses) -> None:
     if "LIMIT" not in spans:
         return
     start, end = spans["LIMIT"]

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from sqlglot import exp
 
 from shardproxy.errors import CROSS_SHARD_CLAUSE, CROSS_SHARD_ORDER, ProxyError
+from shardproxy.merge.spec import SortKey
 from shardproxy.planner.clauses import Item, SelectClauses
-from shardproxy.planner.merge_spec import SortKey
 from shardproxy.planner.scopes import Scopes
 from shardproxy.planner.template import Edit, Piece, pieces
 from shardproxy.sql.statement import Statement
@@ -29,9 +29,7 @@ class ShardColumns:
     depends on.
     """
 
-    def __init__(
-        self, statement: Statement, scopes: Scopes, clauses: SelectClauses, select: exp.Select, edits: Sequence[Edit]
-    ) -> None:
+    def __init__(self, statement: Statement, scopes: Scopes, clauses: SelectClauses, select: exp.Select, edits: Sequence[Edit]) -> None:
         self.statement = statement
         self.scopes = scopes
         self.clauses = clauses
@@ -42,9 +40,7 @@ class ShardColumns:
         self.nodes: list[exp.Expression] = [node.unalias() for node in select.expressions]
         self.aliases: list[str] = [item.alias for item in clauses.items]
         self.texts: list[list[Piece]] = [self.text(item) for item in clauses.items]
-        self.starred = any(
-            isinstance(n, exp.Star) or (isinstance(n, exp.Column) and isinstance(n.this, exp.Star)) for n in self.nodes
-        )
+        self.starred = any(isinstance(n, exp.Star) or (isinstance(n, exp.Column) and isinstance(n.this, exp.Star)) for n in self.nodes)
 
     def text(self, item: Item) -> list[Piece]:
         """An expression as the client wrote it."""
@@ -92,9 +88,7 @@ class ShardColumns:
             weight = self.hide([b"WEIGHT_STRING(", *text, b")"])
             return SortKey(value, descending, weight, self.hide([b"COLLATION(", *text, b")"]))
         if column.data_type in _UNORDERED:
-            raise ProxyError(
-                CROSS_SHARD_ORDER, f"values of type {column.data_type} cannot be ordered over several shards"
-            )
+            raise ProxyError(CROSS_SHARD_ORDER, f"values of type {column.data_type} cannot be ordered over several shards")
         if exact and column.max_chars > _SORTED_CHARS:
             raise ProxyError(
                 CROSS_SHARD_ORDER,
@@ -150,20 +144,13 @@ class ShardColumns:
         for column in node.find_all(exp.Column):
             own = aliases.get(column.name.lower()) if not column.table else None
             if own is not None and own != column:
-                raise ProxyError(
-                    CROSS_SHARD_ORDER, f"alias '{column.name}' inside an expression cannot be used over several shards"
-                )
+                raise ProxyError(CROSS_SHARD_ORDER, f"alias '{column.name}' inside an expression cannot be used over several shards")
 
     def spell_out(self) -> None:
         """Replace a lone `*` by the columns it stands for, so that each has a number."""
         scope = self.scopes.top
         lone = len(self.nodes) == 1 and isinstance(self.nodes[0], exp.Star)
-        if (
-            scope is None
-            or scope.opaque
-            or not lone
-            or any(join.args.get("using") for join in self.select.args.get("joins") or ())
-        ):
+        if scope is None or scope.opaque or not lone or any(join.args.get("using") for join in self.select.args.get("joins") or ()):
             raise ProxyError(CROSS_SHARD_CLAUSE, "this * cannot be spelled out for several shards")
         nodes: list[exp.Expression] = []
         texts: list[list[Piece]] = []

@@ -63,9 +63,7 @@ class PlanContext:
                 raise ProxyError(TABLE_UNUSABLE, f"table '{name}' cannot be served: {problem}; see `shardproxy check`")
             if table is None:
                 if self.catalog.unread_shards:
-                    raise ProxyError(
-                        CATALOG_MISSING, f"the schema of table '{name}' has not been read yet: a shard is away"
-                    )
+                    raise ProxyError(CATALOG_MISSING, f"the schema of table '{name}' has not been read yet: a shard is away")
                 raise ProxyError(UNKNOWN_TABLE, f"Table '{self.logical_schema}.{name}' doesn't exist", plain=True)
         elif table is not None and table.definition is not None:
             problem = self.problems.get(name)

@@ -10,6 +10,7 @@ from shardproxy.planner.template import Edit, Template, pieces, template_of
 from shardproxy.sql.lexer import Token, is_name, unquote_name
 from shardproxy.sql.statement import Statement
 from shardproxy.topology.topology import Scheme
+import itertools
 
 _SKIPPED = frozenset(
     (
@@ -113,7 +114,7 @@ def _table(statement: Statement, context: PlanContext, edits: list[Edit], *, sel
 
 def _check_alter(tokens: list[Token], key: str, name: str) -> None:
     """Keep the sharding key and the name of a table that the config speaks of."""
-    for before, token in zip(tokens, tokens[1:], strict=False):
+    for before, token in itertools.pairwise(tokens):
         word = before.upper
         if word in ("DROP", "MODIFY", "CHANGE", "COLUMN") and unquote_name(token.text).lower() == key.lower() and key:
             raise ProxyError(CROSS_SHARD_DDL, f"the sharding key '{key}' of '{name}' cannot be altered")
@@ -121,9 +122,7 @@ def _check_alter(tokens: list[Token], key: str, name: str) -> None:
             raise ProxyError(CROSS_SHARD_DDL, f"'{name}' is named in the config and cannot be renamed")
 
 
-def _check_source(
-    statement: Statement, context: PlanContext, name: str, shards: tuple[str, ...], *, selected: bool
-) -> None:
+def _check_source(statement: Statement, context: PlanContext, name: str, shards: tuple[str, ...], *, selected: bool) -> None:
     """CREATE TABLE ... SELECT, within one shard only."""
     query = statement.tree.args.get("expression")
     scopes = Scopes(statement, context, selected=selected)

@@ -20,9 +20,7 @@ def check_deterministic(tokens: Sequence[Token]) -> None:
     """Raise `ProxyError` where copies of a reference table could come apart."""
     varying = function_names(tokens) & _VARYING
     if varying:
-        raise ProxyError(
-            NON_DETERMINISTIC, f"{sorted(varying)[0]}() could differ between the copies of a reference table"
-        )
+        raise ProxyError(NON_DETERMINISTIC, f"{min(varying)}() could differ between the copies of a reference table")
     if any(token.kind is Kind.VARIABLE and token.text.startswith("@@") for token in tokens):
         raise ProxyError(NON_DETERMINISTIC, "a server variable could differ between the copies of a reference table")
     if any(token.upper == "LIMIT" and token.kind is Kind.WORD for token in tokens):

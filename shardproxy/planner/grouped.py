@@ -18,9 +18,9 @@ from shardproxy.errors import (
     CROSS_SHARD_ORDER,
     ProxyError,
 )
+from shardproxy.merge.spec import Aggregate, Combine, Condition, Grouping, MergeSpec, SortKey
 from shardproxy.planner.columns import ShardColumns, join_pieces, order_nodes
 from shardproxy.planner.having import build_having
-from shardproxy.planner.merge_spec import Aggregate, Combine, Condition, Grouping, MergeSpec, SortKey
 from shardproxy.planner.template import LimitSum, Piece, Template, pieces, template_of
 
 _COMBINES: dict[type[exp.Expression], Combine] = {
@@ -82,9 +82,7 @@ class _Builder:
         """Merge a selected (or, where `column` is None, a hidden) expression; gives the number of its column."""
         if not isinstance(node, exp.AggFunc):
             if node.find(exp.AggFunc) is not None:
-                raise ProxyError(
-                    CROSS_SHARD_EXPRESSION, "an expression over aggregates cannot be merged from several shards"
-                )
+                raise ProxyError(CROSS_SHARD_EXPRESSION, "an expression over aggregates cannot be merged from several shards")
             number = self.columns.hide(text) if column is None else column
             self.aggregates[number] = Aggregate(number, Combine.FIRST)
             return number
@@ -98,13 +96,9 @@ class _Builder:
     def _aggregate(self, node: exp.AggFunc, text: list[Piece], number: int, combine: Combine) -> Aggregate:
         if isinstance(node.this, exp.Distinct):
             if combine in (Combine.MIN, Combine.MAX):
-                raise ProxyError(
-                    CROSS_SHARD_FUNCTION, "DISTINCT in MIN and MAX cannot be merged from several shards; leave it out"
-                )
+                raise ProxyError(CROSS_SHARD_FUNCTION, "DISTINCT in MIN and MAX cannot be merged from several shards; leave it out")
             if combine is not Combine.COUNT:
-                raise ProxyError(
-                    CROSS_SHARD_FUNCTION, f"{combine.value}(DISTINCT) cannot be merged from several shards"
-                )
+                raise ProxyError(CROSS_SHARD_FUNCTION, f"{combine.value}(DISTINCT) cannot be merged from several shards")
             if not self._distinct_on_shards(node.this):
                 self._distinct(node.this)
                 return Aggregate(number, Combine.COUNT_DISTINCT)
@@ -197,14 +191,12 @@ def build_grouped(columns: ShardColumns) -> tuple[Template, MergeSpec]:
     having, pushed = _having(builder)
     group_order, final_order = _orders(builder)
     keys = tuple(
-        columns.sort_key(
-            builder.group_nodes[i], builder.group_texts[i], builder.group_visible[i], descending=descending, exact=True
-        )
+        columns.sort_key(builder.group_nodes[i], builder.group_texts[i], builder.group_visible[i], descending=descending, exact=True)
         for i, descending in group_order
     )
-    order_text = [[*builder.group_texts[i], b" DESC" if descending else b""] for i, descending in group_order]
-    distinct_text = [[builder.written(node)] for node in builder.distinct_nodes]
-    group_text = [*(builder.group_texts[i] for i, _ in group_order), *distinct_text]
+    order_text: list[list[Piece]] = [[*builder.group_texts[i], b" DESC" if descending else b""] for i, descending in group_order]
+    distinct_text: list[list[Piece]] = [[builder.written(node)] for node in builder.distinct_nodes]
+    group_text: list[list[Piece]] = [*(builder.group_texts[i] for i, _ in group_order), *distinct_text]
     parts: list[Piece] = [*pieces(columns.statement, *clauses.head, columns.edits), b" ", *select_list(columns)]
     parts += [*columns.hidden_pieces(), b" ", *pieces(columns.statement, *clauses.body, columns.edits)]
     if group_text:

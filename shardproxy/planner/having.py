@@ -7,7 +7,7 @@ from collections.abc import Callable
 from sqlglot import exp
 
 from shardproxy.errors import CROSS_SHARD_EXPRESSION, ProxyError
-from shardproxy.planner.merge_spec import Comparison, Condition, Logic
+from shardproxy.merge.spec import Comparison, Condition, Logic
 from shardproxy.planner.predicates import operand
 from shardproxy.sql.statement import Statement
 

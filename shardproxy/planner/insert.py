@@ -62,9 +62,7 @@ def plan_insert(statement: Statement, context: PlanContext, edits: list[Edit], *
         check_deterministic(tokens)
         route = Route(Opcode.EVERY)
         keeps = _gives_auto_value(statement, parts, table)
-        return Plan(
-            Kind.INSERT, route, template, writes=True, reference_write=True, tables=(table.name,), keeps_insert_id=keeps
-        )
+        return Plan(Kind.INSERT, route, template, writes=True, reference_write=True, tables=(table.name,), keeps_insert_id=keeps)
     if selects:
         spec = CROSS_SHARD_WRITE if parts.form not in ("VALUES", "VALUE", "SET") else CROSS_SHARD_SUBQUERY
         raise ProxyError(spec, "INSERT into a sharded table takes values, not a SELECT")
@@ -137,9 +135,7 @@ def _auto_column(table: ResolvedTable, columns: list[str]) -> tuple[int, str]:
         return -1, ""
     position = next((i for i, name in enumerate(columns) if name.lower() == auto.lower()), -1)
     if position < 0:
-        raise ProxyError(
-            AUTO_INCREMENT, f"the AUTO_INCREMENT column '{auto}' of sharded table '{table.name}' must be given a value"
-        )
+        raise ProxyError(AUTO_INCREMENT, f"the AUTO_INCREMENT column '{auto}' of sharded table '{table.name}' must be given a value")
     return position, auto
 
 
@@ -158,19 +154,13 @@ def _gives_auto_value(statement: Statement, parts: _Parts, table: ResolvedTable)
 def _plan_rows(statement: Statement, parts: _Parts, table: ResolvedTable, template: Template | None) -> Plan:
     assert table.schema is not None and table.placement is not None
     if parts.form not in ("VALUES", "VALUE") or not parts.rows:
-        raise ProxyError(
-            KEY_MISSING, f"INSERT into sharded table '{table.name}' gives no sharding key '{table.rule.key}'"
-        )
+        raise ProxyError(KEY_MISSING, f"INSERT into sharded table '{table.name}' gives no sharding key '{table.rule.key}'")
     columns = parts.columns or [column.name for column in table.schema.columns]
     position = next((i for i, name in enumerate(columns) if name.lower() == table.rule.key.lower()), -1)
     if position < 0:
-        raise ProxyError(
-            KEY_MISSING, f"INSERT into sharded table '{table.name}' gives no sharding key '{table.rule.key}'"
-        )
+        raise ProxyError(KEY_MISSING, f"INSERT into sharded table '{table.name}' gives no sharding key '{table.rule.key}'")
     auto_position, auto_column = _auto_column(table, columns)
-    insert = RowInsert(
-        table.placement, table.rule.key, position, len(columns), auto_position, auto_column, parts.rows > 1
-    )
+    insert = RowInsert(table.placement, table.rule.key, position, len(columns), auto_position, auto_column, parts.rows > 1)
     if parts.rows > 1:
         return Plan(
             Kind.INSERT,
@@ -185,15 +175,15 @@ def _plan_rows(statement: Statement, parts: _Parts, table: ResolvedTable, templa
     values = _values(tokens, parts.body + 1)
     if len(values) != len(columns):
         raise ProxyError(BAD_FIELD_COUNT, "Column count doesn't match value count at row 1", plain=True)
-    return _point_plan(
-        statement, table, template, insert, values[position], values[auto_position] if auto_position >= 0 else None
-    )
+    return _point_plan(statement, table, template, insert, values[position], values[auto_position] if auto_position >= 0 else None)
 
 
 def _plan_set(statement: Statement, parts: _Parts, table: ResolvedTable, template: Template | None) -> Plan:
     """`INSERT ... SET a = 1, b = 2`."""
     assert table.placement is not None
-    columns, values, current = [], [], []
+    columns: list[str] = []
+    values: list[list[Token]] = []
+    current: list[Token] = []
     depth = 0
     for token in [*statement.tokens[parts.body + 1 : parts.tail], None]:
         depth += 0 if token is None else (token.text == "(") - (token.text == ")")
@@ -208,14 +198,10 @@ def _plan_set(statement: Statement, parts: _Parts, table: ResolvedTable, templat
             current.append(token)
     position = next((i for i, name in enumerate(columns) if name.lower() == table.rule.key.lower()), -1)
     if position < 0:
-        raise ProxyError(
-            KEY_MISSING, f"INSERT into sharded table '{table.name}' gives no sharding key '{table.rule.key}'"
-        )
+        raise ProxyError(KEY_MISSING, f"INSERT into sharded table '{table.name}' gives no sharding key '{table.rule.key}'")
     auto_position, auto_column = _auto_column(table, columns)
     insert = RowInsert(table.placement, table.rule.key, position, len(columns), auto_position, auto_column)
-    return _point_plan(
-        statement, table, template, insert, values[position], values[auto_position] if auto_position >= 0 else None
-    )
+    return _point_plan(statement, table, template, insert, values[position], values[auto_position] if auto_position >= 0 else None)
 
 
 def _point_plan(
@@ -231,9 +217,7 @@ def _point_plan(
         # The row splitter reads the value at run time, and gives the precise error.
         value_text = statement.text[key[0].start : key[-1].end] if key else ""
         if value_text.upper() not in ("NULL", "DEFAULT", "TRUE", "FALSE"):
-            raise ProxyError(
-                KEY_UNPROVABLE, f"sharding key '{insert.key_column}' must be a literal, not {value_text[:40]}"
-            )
+            raise ProxyError(KEY_UNPROVABLE, f"sharding key '{insert.key_column}' must be a literal, not {value_text[:40]}")
     if value is None or auto is not None:
         many = RowInsert(
             insert.placement,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from shardproxy.errors import ProxyError
-from shardproxy.planner.merge_spec import MergeSpec
+from shardproxy.merge.spec import MergeSpec
 from shardproxy.planner.template import Template
 from shardproxy.topology.keys import IntegerKey, Key
 from shardproxy.topology.placement import Placement

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shardproxy.errors import CROSS_SHARD_JOIN, ProxyError
-from shardproxy.planner.merge_spec import MergeSpec
+from shardproxy.merge.spec import MergeSpec
 from shardproxy.planner.plan import AllOf, KeyRoute, Kind, OneOf, Opcode, Plan, Route
 from shardproxy.planner.scopes import Scopes
 from shardproxy.planner.template import Template, pieces, template_of

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from sqlglot import exp
 
@@ -149,9 +150,7 @@ class Scopes:
         """On several shards, rows that find no partner are right only if they come from one shard each."""
         left_sharded = any(i.table.sharded for i in left)
         right_sharded = right is not None and right.table.sharded
-        if (side == "LEFT" and right_sharded and not left_sharded) or (
-            side == "RIGHT" and left_sharded and not right_sharded
-        ):
+        if (side == "LEFT" and right_sharded and not left_sharded) or (side == "RIGHT" and left_sharded and not right_sharded):
             self._block(CROSS_SHARD_JOIN, "an outer join keeps rows of a table that every shard has")
 
     def _using(self, column: str, left: list[Instance], right: Instance | None) -> None:
@@ -163,16 +162,10 @@ class Scopes:
 
     # -- conditions ---------------------------------------------------------------------------------------------------
 
-    def _condition(
-        self, condition: exp.Expression, scope: Scope, partner: Instance | None, *, outer: bool = False
-    ) -> None:
+    def _condition(self, condition: exp.Expression, scope: Scope, partner: Instance | None, *, outer: bool = False) -> None:
         """Take in a WHERE or an ON. The ON of an outer join says nothing of the rows it keeps: it only ties `partner` to them."""
         for part in conjuncts(condition):
-            if (
-                isinstance(part, exp.EQ)
-                and isinstance(part.this, exp.Column)
-                and isinstance(part.expression, exp.Column)
-            ):
+            if isinstance(part, exp.EQ) and isinstance(part.this, exp.Column) and isinstance(part.expression, exp.Column):
                 a, b = self._key_instance(part.this, scope), self._key_instance(part.expression, scope)
                 if a and b and a is not b and (not outer or (partner is a) != (partner is b)):
                     self._unite(a, b)
@@ -181,7 +174,7 @@ class Scopes:
             for instance in scope.instances:
                 if not instance.table.sharded:
                     continue
-                predicate = key_predicate(self.statement, part, lambda node, i=instance: self._is_key(node, i, scope))
+                predicate = key_predicate(self.statement, part, partial(self._is_key, instance=instance, scope=scope))
                 if predicate is not None:
                     instance.predicates.append(predicate)
 
@@ -248,17 +241,9 @@ class Scopes:
     def _unite(self, a: Instance, b: Instance) -> None:
         """Put two instances in one class, if equal keys really live together."""
         left, right = a.table, b.table
-        if (
-            not (left.sharded and right.sharded)
-            or left.rule.group != right.rule.group
-            or left.rule.scheme != right.rule.scheme
-        ):
+        if not (left.sharded and right.sharded) or left.rule.group != right.rule.group or left.rule.scheme != right.rule.scheme:
             return
-        if (
-            left.placement is None
-            or right.placement is None
-            or type(left.placement.key_type) is not type(right.placement.key_type)
-        ):
+        if left.placement is None or right.placement is None or type(left.placement.key_type) is not type(right.placement.key_type):
             return
         old, new = self._class[b.number], self._class[a.number]
         self._class = [new if number == old else number for number in self._class]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from shardproxy.errors import CROSS_SHARD_CLAUSE, CROSS_SHARD_FUNCTION, CROSS_SHARD_ORDER, ProxyError
+from shardproxy.merge.spec import MergeSpec, SortKey
 from shardproxy.planner.clauses import Item, split_select
 from shardproxy.planner.columns import ShardColumns, join_pieces, order_nodes
 from shardproxy.planner.grouped import build_grouped, select_list
-from shardproxy.planner.merge_spec import MergeSpec, SortKey
 from shardproxy.planner.scopes import Scopes
 from shardproxy.planner.template import Edit, LimitSum, Piece, Template, pieces, template_of
 from shardproxy.sql.lexer import Kind
@@ -33,10 +33,9 @@ def build_scatter(statement: Statement, scopes: Scopes, select: exp.Select, edit
     if "SQL_CALC_FOUND_ROWS" in clauses.modifiers:
         raise ProxyError(CROSS_SHARD_CLAUSE, "SQL_CALC_FOUND_ROWS cannot be applied over several shards")
     columns = ShardColumns(statement, scopes, clauses, select, edits)
-    if _has_aggregates(select) or clauses.group:
-        if not _groups_stay_on_shards(columns, scopes):
-            template, merge = build_grouped(columns)
-            return ScatterSelect(template, merge, tuple(sorted(columns.fixed)))
+    if (_has_aggregates(select) or clauses.group) and not _groups_stay_on_shards(columns, scopes):
+        template, merge = build_grouped(columns)
+        return ScatterSelect(template, merge, tuple(sorted(columns.fixed)))
     template, merge = _build_rows(columns)
     return ScatterSelect(template, merge, tuple(sorted(columns.fixed)))
 
@@ -76,9 +75,7 @@ def _build_rows(columns: ShardColumns) -> tuple[Template, MergeSpec]:
     return template_of(parts), merge
 
 
-def _source(
-    columns: ShardColumns, item: Item, node: exp.Expression, visible: int | None
-) -> tuple[exp.Expression, list[Piece]]:
+def _source(columns: ShardColumns, item: Item, node: exp.Expression, visible: int | None) -> tuple[exp.Expression, list[Piece]]:
     """The expression that an ORDER BY element stands for: the selected one where it names it by ordinal or alias."""
     if visible is None:
         return node, columns.text(item)
@@ -102,9 +99,7 @@ def _has_aggregates(select: exp.Select) -> bool:
 
 def _own_aggregate(node: exp.Expression) -> bool:
     """Whether an expression holds an aggregate that is not inside a subquery."""
-    return any(
-        found.find_ancestor(exp.Select) is node.find_ancestor(exp.Select) for found in node.find_all(exp.AggFunc)
-    )
+    return any(found.find_ancestor(exp.Select) is node.find_ancestor(exp.Select) for found in node.find_all(exp.AggFunc))
 
 
 def _groups_stay_on_shards(columns: ShardColumns, scopes: Scopes) -> bool:
@@ -125,12 +120,8 @@ def _check_functions(statement: Statement, scopes: Scopes, select: exp.Select) -
     """Refuse what one shard cannot compute for its part alone."""
     if next(select.find_all(exp.Window), None) is not None:
         raise ProxyError(CROSS_SHARD_FUNCTION, "window functions need all rows of their partition on one shard")
-    if any(
-        a.kind is Kind.VARIABLE and b.text == ":=" for a, b in zip(statement.tokens, statement.tokens[1:], strict=False)
-    ):
+    if any(a.kind is Kind.VARIABLE and b.text == ":=" for a, b in zip(statement.tokens, statement.tokens[1:], strict=False)):
         raise ProxyError(CROSS_SHARD_FUNCTION, "user variables cannot be assigned over several shards")
     for call in select.find_all(exp.Anonymous):
         if call.name.lower() in scopes.context.catalog.routines:
-            raise ProxyError(
-                CROSS_SHARD_FUNCTION, f"stored function '{call.name}' may read other rows than those of one shard"
-            )
+            raise ProxyError(CROSS_SHARD_FUNCTION, f"stored function '{call.name}' may read other rows than those of one shard")

@@ -10,6 +10,7 @@ from shardproxy.planner.template import Edit, SessionValue, pieces, template_of
 from shardproxy.sql.lexer import Token, is_name, unquote_name
 from shardproxy.sql.statement import Statement
 from shardproxy.topology.topology import Scheme
+import itertools
 
 _OF_TABLE = frozenset(("COLUMNS", "FIELDS", "INDEX", "INDEXES", "KEYS"))
 
@@ -23,9 +24,7 @@ def plan_show(statement: Statement, context: PlanContext, *, selected: bool) -> 
         at = next((i for i, t in enumerate(tokens) if t.upper in ("FROM", "IN")), 0)
         return _of_table(statement, context, at + 1, selected=selected)
     if subject == "CREATE" and words[2:3] and words[2] in ("TABLE", "VIEW"):
-        return _of_table(
-            statement, context, next(i for i, t in enumerate(tokens) if t.upper == words[2]) + 1, selected=selected
-        )
+        return _of_table(statement, context, next(i for i, t in enumerate(tokens) if t.upper == words[2]) + 1, selected=selected)
     if subject in ("TABLES", "TABLE", "OPEN", "TRIGGERS", "EVENTS"):
         return _of_schema(statement, context, selected=selected)
     if subject in ("MASTER", "SLAVE", "REPLICA", "BINARY", "BINLOG", "RELAYLOG", "ALL"):
@@ -99,7 +98,7 @@ def _of_schema(statement: Statement, context: PlanContext, *, selected: bool) ->
 def _schema_edits(tokens: list[Token], context: PlanContext) -> list[Edit]:
     """Replace the logical schema's name behind FROM, IN and DATABASE by that of the shard."""
     edits = []
-    for before, token in zip(tokens, tokens[1:], strict=False):
+    for before, token in itertools.pairwise(tokens):
         if before.upper in ("FROM", "IN", "DATABASE", "SCHEMA") and unquote_name(token.text) == context.logical_schema:
             edits.append(Edit(token.start, token.end, SessionValue.PHYSICAL_SCHEMA))
     return edits

@@ -42,9 +42,7 @@ def plan_write(statement: Statement, context: PlanContext, edits: list[Edit], *,
         _check_key_unchanged(tree, scopes)
     refusal = scopes.scatter_blocker()
     if refusal is None and (tree.args.get("limit") is not None or tree.args.get("order") is not None):
-        refusal = ProxyError(
-            CROSS_SHARD_WRITE, f"{statement.verb} with ORDER BY or LIMIT cannot be applied over several shards"
-        )
+        refusal = ProxyError(CROSS_SHARD_WRITE, f"{statement.verb} with ORDER BY or LIMIT cannot be applied over several shards")
     if refusal is None and any(token.upper == "RETURNING" for token in statement.tokens):
         refusal = ProxyError(CROSS_SHARD_WRITE, "RETURNING cannot be applied over several shards")
     return keyed_plan(kind, statement, scopes, template, refusal=refusal, writes=True)

@@ -7,7 +7,7 @@ clients; gbk, sjis, big5 and the like can hide a quote or a backslash inside a c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import pymysql.charset
 
@@ -52,7 +52,7 @@ def charset_by_id(number: int) -> Charset | None:
     collation, which is what a server does with an unknown number.
     """
     try:
-        known = pymysql.charset.charset_by_id(number)
+        known: Any = pymysql.charset.charset_by_id(number)
     except KeyError:
         return UTF8MB4
     if known.name == "utf8mb4" and (known.is_default or number in (45, 46, 224, 255)):

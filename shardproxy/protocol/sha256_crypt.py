@@ -42,7 +42,7 @@ def _repeat(block: bytes, size: int) -> bytes:
 
 
 def _encode(digest: bytes) -> str:
-    out = []
+    out: list[str] = []
     a, b, c = 0, 10, 20
     for _ in range(10):  # 22: groups of three bytes, in the paper's order
         word = digest[a] << 16 | digest[b] << 8 | digest[c]

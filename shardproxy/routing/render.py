@@ -33,7 +33,4 @@ def quote(value: str) -> bytes:
 def with_physical_schema(literals: Sequence[bytes], logical: str, physical: str) -> list[bytes]:
     """For questions about the schema: the logical schema's name, as a string, becomes the shard's own."""
     wanted = logical.encode().lower()
-    return [
-        b"'" + physical.encode() + b"'" if raw[1:-1].lower() == wanted and raw[:1] in b"'\"" else raw
-        for raw in literals
-    ]
+    return [b"'" + physical.encode() + b"'" if raw[1:-1].lower() == wanted and raw[:1] in b"'\"" else raw for raw in literals]

@@ -25,9 +25,7 @@ def shard_of_value(insert: RowInsert, raw: bytes, codec: str) -> str:
     elif not raw or (raw[:1].isalpha() and raw.upper() != b"NULL"):
         shown = raw[:40].decode("utf-8", "replace")
         raise ProxyError(KEY_UNPROVABLE, f"sharding key '{insert.key_column}' must be a literal, not {shown}")
-    return shard_for_row(
-        insert.placement, insert.key_column, key_for_insert(insert.placement.key_type, insert.key_column, raw, codec)
-    )
+    return shard_for_row(insert.placement, insert.key_column, key_for_insert(insert.placement.key_type, insert.key_column, raw, codec))
 
 
 def split_insert(text: bytes, insert: RowInsert, codec: str) -> dict[str, bytes]:

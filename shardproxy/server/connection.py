@@ -86,9 +86,7 @@ class ClientConnection(asyncio.Protocol):
         self._exchange = exchange = LoginExchange(router.verifiers, listener.auth_plugin, offered, host, secure=False)
         self._session = session = Session(router, self)
         session.state.host = host
-        greeting = Greeting(
-            listener.server_version, session.state.thread_id, exchange.salt, offered, plugin=exchange.plugin
-        )
+        greeting = Greeting(listener.server_version, session.state.thread_id, exchange.salt, offered, plugin=exchange.plugin)
         self._timer = asyncio.get_running_loop().call_later(router.limits.handshake_timeout_s, self._too_slow)
         transport.write(encode_packet(build_greeting(greeting), 0))
 
@@ -222,18 +220,14 @@ class ClientConnection(asyncio.Protocol):
 
     def _login_packet(self, payload: bytes) -> None:
         self._sequence = self._reader.sequence + 1
-        if (
-            self._tls is None
-            and self._listener.tls is not None
-            and self._exchange.login is None
-            and is_ssl_request(payload)
-        ):  # type: ignore[union-attr]
+        exchange = self._exchange
+        assert exchange is not None
+        may_start_tls = self._tls is None and self._listener.tls is not None and exchange.login is None
+        if may_start_tls and is_ssl_request(payload):
             self._start_tls()
             return
         if not payload:
             raise ProxyError(BAD_HANDSHAKE, "Bad handshake", fatal=True)
-        exchange = self._exchange
-        assert exchange is not None
         try:
             reply = exchange.receive(payload)
         except ProxyError:
@@ -255,9 +249,7 @@ class ClientConnection(asyncio.Protocol):
         login = exchange.login
         charset = charset_by_id(login.charset)
         if charset is None:
-            raise ProxyError(
-                UNKNOWN_CHARSET, f"character set number {login.charset} is not supported; use utf8mb4", fatal=True
-            )
+            raise ProxyError(UNKNOWN_CHARSET, f"character set number {login.charset} is not supported; use utf8mb4", fatal=True)
         if login.database and login.database != router.logical_schema:
             raise ProxyError(UNKNOWN_DATABASE, f"Unknown database '{login.database}'", fatal=True, plain=True)
         self.capabilities = login.capabilities
@@ -314,18 +306,12 @@ class ClientConnection(asyncio.Protocol):
         await self._session.reset()
         self._exchange = exchange
         self._sequence = 1
-        self._timer = asyncio.get_running_loop().call_later(
-            self._listener.router.limits.handshake_timeout_s, self._too_slow
-        )
+        self._timer = asyncio.get_running_loop().call_later(self._listener.router.limits.handshake_timeout_s, self._too_slow)
         self._reply(exchange.switch())
 
     def _too_slow(self) -> None:
         """The client has not logged in in time."""
-        self.write(
-            encode_packet(
-                build_err(ErrPacket(1043, "08S01", "Bad handshake: the login took too long")), self._sequence & 0xFF
-            )
-        )
+        self.write(encode_packet(build_err(ErrPacket(1043, "08S01", "Bad handshake: the login took too long")), self._sequence & 0xFF))
         self.close()
         self._transport.abort()
 
@@ -339,9 +325,7 @@ class ClientConnection(asyncio.Protocol):
 
     def shut_down(self) -> None:
         """Say that the proxy is shutting down, and close."""
-        packet = ErrPacket(
-            SHUTTING_DOWN.errno, SHUTTING_DOWN.sqlstate, f"{SHUTTING_DOWN.id}: Server shutdown in progress"
-        )
+        packet = ErrPacket(SHUTTING_DOWN.errno, SHUTTING_DOWN.sqlstate, f"{SHUTTING_DOWN.id}: Server shutdown in progress")
         self.write(encode_packet(build_err(packet), 0))
         self.close()
 

@@ -33,9 +33,7 @@ class Listener:
         """Open the port."""
         address = Address.parse(self.router.loaded.config.proxy.listen)
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: ClientConnection(self), address.host, address.port, backlog=1024
-        )
+        self._server = await loop.create_server(lambda: ClientConnection(self), address.host, address.port, backlog=1024)
         self.port = self._server.sockets[0].getsockname()[1]
         self._idler = loop.create_task(self._close_idle())
 

@@ -57,9 +57,7 @@ def _private_key() -> rsa.RSAPrivateKey:
 class LoginExchange:
     """One login. Feed it the client's packets; `login` is set from the first one on. Refusal is an exception."""
 
-    def __init__(
-        self, verifiers: Mapping[str, Verifier], default_plugin: str, offered: int, host: str, *, secure: bool
-    ) -> None:
+    def __init__(self, verifiers: Mapping[str, Verifier], default_plugin: str, offered: int, host: str, *, secure: bool) -> None:
         self.salt = new_salt()
         self.plugin = default_plugin
         self.secure = secure
@@ -96,9 +94,7 @@ class LoginExchange:
             self.plugin = plugin
             return self._check(login.auth_response)
         if not login.capabilities & Capability.PLUGIN_AUTH:
-            raise ProxyError(
-                AUTH_UNUSABLE, "Client does not support authentication protocol requested by server", fatal=True
-            )
+            raise ProxyError(AUTH_UNUSABLE, "Client does not support authentication protocol requested by server", fatal=True)
         self.plugin = self.plugin if self.plugin in usable else usable[0]
         return self.switch()
 
@@ -106,9 +102,7 @@ class LoginExchange:
         """Ask for an answer to a new salt: on a connection that has logged in before, the old one is spent."""
         assert self.login is not None
         if not self.login.capabilities & Capability.PLUGIN_AUTH:
-            raise ProxyError(
-                AUTH_UNUSABLE, "Client does not support authentication protocol requested by server", fatal=True
-            )
+            raise ProxyError(AUTH_UNUSABLE, "Client does not support authentication protocol requested by server", fatal=True)
         if not self._usable(self.plugin, self._verifier):
             self.plugin = CACHING_SHA2
         self.salt = new_salt()

@@ -36,9 +36,7 @@ class Proxy:
         self.router = open_router(loaded)
         tls = None
         if loaded.config.proxy.tls is not None:
-            tls = server_context(
-                loaded.resolve(loaded.config.proxy.tls.cert), loaded.resolve(loaded.config.proxy.tls.key)
-            )
+            tls = server_context(loaded.resolve(loaded.config.proxy.tls.cert), loaded.resolve(loaded.config.proxy.tls.key))
         self.listener = Listener(self.router, tls)
         self.admin = AdminServer(self.router, self.listener)
 
@@ -53,9 +51,7 @@ class Proxy:
         await self.listener.start()
         await self.admin.start()
         self.router.start()
-        log.info(
-            "serving", extra={"port": self.listener.port, "admin": self.admin.port, "epoch": self.router.topology.epoch}
-        )
+        log.info("serving", extra={"port": self.listener.port, "admin": self.admin.port, "epoch": self.router.topology.epoch})
 
     async def run_until_stopped(self) -> None:
         """Serve until SIGTERM or SIGINT; SIGHUP reads users and limits again."""

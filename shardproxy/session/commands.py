@@ -54,9 +54,7 @@ async def statistics(session: Session, payload: bytes) -> None:
     questions = sum(router.metrics.queries.values())
     uptime = int(monotonic() - _STARTED_AT)
     text = f"Uptime: {uptime}  Threads: {len(router.sessions)}  Questions: {questions}  Slow queries: 0  Opens: 0  Open tables: 0"
-    session.channel.write(
-        encode_packet(f"{text}  Queries per second avg: {questions / max(1, uptime):.3f}".encode(), 1)
-    )
+    session.channel.write(encode_packet(f"{text}  Queries per second avg: {questions / max(1, uptime):.3f}".encode(), 1))
 
 
 async def reset_connection(session: Session, payload: bytes) -> None:

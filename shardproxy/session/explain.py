@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from shardproxy.merge.spec import MergeSpec
 from shardproxy.planner.build import build_plan
 from shardproxy.planner.context import PlanContext
-from shardproxy.planner.merge_spec import MergeSpec
 from shardproxy.planner.plan import DdlPlan, LocalPlan, Opcode
 from shardproxy.routing.render import render
 from shardproxy.sql.fingerprint import fingerprint
@@ -31,13 +31,7 @@ def route_rows(context: PlanContext, executor: Executor, text: bytes, *, selecte
             for shard in step.shards
         ]
     texts = executor.texts(plan, text, literals, context)
-    merge = (
-        describe_merge(plan.merge)
-        if len(texts) > 1 and plan.merge
-        else "counts added up"
-        if len(texts) > 1 and plan.writes
-        else ""
-    )
+    merge = describe_merge(plan.merge) if len(texts) > 1 and plan.merge else "counts added up" if len(texts) > 1 and plan.writes else ""
     route = plan.route.opcode.value
     if plan.route.opcode is Opcode.KEYED and len(texts) == 1:
         route = "one shard, by its sharding key"

@@ -129,7 +129,7 @@ class Session:
 
     def _server(self) -> tuple[str, int]:
         catalog = self.router.catalog
-        numbers = (catalog.server_version.split("-")[0].split(".") + ["0", "0"])[:3]
+        numbers = ([*catalog.server_version.split("-")[0].split("."), "0", "0"])[:3]
         return catalog.flavour, int("".join(f"{int(n) if n.isdigit() else 0:02d}" for n in numbers))
 
     def _try_short(self, plan: Plan, text: bytes, literals: list[bytes]) -> bool:
@@ -205,7 +205,7 @@ class Session:
         plan = self._plan
         if plan is not None and plan.plain_read and not started and not getattr(connection, "timed_out", False):
             self.router.metrics.retries += 1
-            shape, literals = fingerprint(self.statement)
+            _shape, literals = fingerprint(self.statement)
             self.start(self._run(plan, self.statement, literals))
             return
         self.send_error(lost_error(connection), fatal=True)
@@ -263,9 +263,7 @@ class Session:
         generated = outcome.insert_id and not (isinstance(plan, Plan) and plan.keeps_insert_id)
         if generated:
             state.last_insert_id = outcome.insert_id
-        sink.send_ok(
-            OkPacket(outcome.affected, outcome.insert_id, self._status(outcome), outcome.warnings, outcome.info)
-        )
+        sink.send_ok(OkPacket(outcome.affected, outcome.insert_id, self._status(outcome), outcome.warnings, outcome.info))
 
     def _status(self, outcome: Outcome) -> int:
         return (outcome.status & ~SESSION_STATUS_MASK) | self.state.status

@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from shardproxy.session.session import Session
 
 # They speak of the client's connection, which is the proxy's own.
-_CLIENT_SIDE = frozenset(
-    ("wait_timeout", "interactive_timeout", "net_write_timeout", "net_read_timeout", "net_retry_count")
-)
+_CLIENT_SIDE = frozenset(("wait_timeout", "interactive_timeout", "net_write_timeout", "net_read_timeout", "net_retry_count"))
 # They would change what a merge must compute, or what replication carries.
 _REFUSED = frozenset(
     (
@@ -83,9 +81,7 @@ async def run_set(session: Session, statement: Statement) -> None:
         elif assignment.name in _CLIENT_SIDE or value.upper() in _HARMLESS.get(assignment.name, ()):
             continue
         elif assignment.name in _REFUSED or assignment.name in _HARMLESS:
-            raise ProxyError(
-                UNSUPPORTED_SETTING, f"variable '{assignment.name}' cannot be set to {value.decode('latin-1')[:60]}"
-            )
+            raise ProxyError(UNSUPPORTED_SETTING, f"variable '{assignment.name}' cannot be set to {value.decode('latin-1')[:60]}")
         elif assignment.name in ("last_insert_id", "identity"):
             session.state.last_insert_id = int(value) if value.isdigit() else 0
         else:

@@ -57,9 +57,7 @@ def _with_comments(text: bytes) -> tuple[bytes, list[bytes]]:
     return b"".join(shape), literals
 
 
-_EXECUTABLE: Final = re.compile(
-    rb"""('(?:[^'\\]++|\\.|'')*+'|"(?:[^"\\]++|\\.|"")*+"|`[^`]*+`)|/\*(M?)!(\d{5,6})?(.*?)\*/""", re.DOTALL
-)
+_EXECUTABLE: Final = re.compile(rb"""('(?:[^'\\]++|\\.|'')*+'|"(?:[^"\\]++|\\.|"")*+"|`[^`]*+`)|/\*(M?)!(\d{5,6})?(.*?)\*/""", re.DOTALL)
 
 
 def expand_executable_comments(text: bytes, flavour: str, server_version: int) -> bytes:

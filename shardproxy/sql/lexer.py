@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+import itertools
 
 
 class Kind(Enum):
@@ -86,4 +87,4 @@ def skip_parentheses(tokens: Sequence[Token], i: int) -> int:
 
 def function_names(tokens: Sequence[Token]) -> set[str]:
     """Names, in upper case, that stand right before an opening parenthesis: functions, and some keywords."""
-    return {a.upper for a, b in zip(tokens, tokens[1:], strict=False) if b.text == "(" and a.kind is Kind.WORD}
+    return {a.upper for a, b in itertools.pairwise(tokens) if b.text == "(" and a.kind is Kind.WORD}

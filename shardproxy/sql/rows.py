@@ -117,9 +117,7 @@ def _walk_row(text: bytes, pos: int, width: int, positions: tuple[int, ...], num
             if not depth:
                 values.append(text[start : match.start()].strip())
                 if len(values) != width:
-                    raise ProxyError(
-                        BAD_FIELD_COUNT, f"Column count doesn't match value count at row {number}", plain=True
-                    )
+                    raise ProxyError(BAD_FIELD_COUNT, f"Column count doesn't match value count at row {number}", plain=True)
                 end = match.end()
                 while text[end : end + 1].isspace():
                     end += 1

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.dialects.mysql import MySQL
 from sqlglot.errors import SqlglotError
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import TokenType
 
 from shardproxy.errors import EMPTY_QUERY, SYNTAX, TOO_COMPLEX, ProxyError
 from shardproxy.sql.fingerprint import MARK
@@ -34,12 +34,15 @@ def _positioned(parse: Any) -> Any:
     return with_position
 
 
-class _PositionedParser(MySQL.Parser):
+_Parser: Any = MySQL.Parser
+
+
+class _PositionedParser(_Parser):  # type: ignore[misc]
     """sqlglot's MySQL parser, with the place of each literal kept on its node."""
 
-    PRIMARY_PARSERS = {
-        **MySQL.Parser.PRIMARY_PARSERS,
-        **{kind: _positioned(MySQL.Parser.PRIMARY_PARSERS[kind]) for kind in (TokenType.STRING, TokenType.NUMBER)},
+    PRIMARY_PARSERS: ClassVar[dict[Any, Any]] = {
+        **_Parser.PRIMARY_PARSERS,
+        **{kind: _positioned(_Parser.PRIMARY_PARSERS[kind]) for kind in (TokenType.STRING, TokenType.NUMBER)},
     }
 
 
@@ -103,10 +106,8 @@ class Statement:
             raise ProxyError(TOO_COMPLEX, "the statement is nested too deeply") from None
         except SqlglotError as error:
             detail = str(error).split("\n", 1)[0][:200]
-            raise ProxyError(
-                SYNTAX, f"You have an error in your SQL syntax, or shardproxy cannot read it: {detail}"
-            ) from None
-        found = [tree for tree in trees if tree is not None]
+            raise ProxyError(SYNTAX, f"You have an error in your SQL syntax, or shardproxy cannot read it: {detail}") from None
+        found: list[exp.Expression] = [tree for tree in trees if tree is not None]
         if len(found) != 1:
             raise ProxyError(SYNTAX, "You have an error in your SQL syntax; one statement at a time")
         return found[0]

@@ -34,9 +34,7 @@ def reconcile(store: SQLiteStore, file: Topology) -> tuple[Topology, list[str]]:
             store.compare_and_set(stored.epoch, grown)
             continue
         _check_members(store, stored, file)
-        served = replace(
-            file, epoch=stored.epoch, shards=stored.shards, hash_maps=stored.hash_maps, range_maps=stored.range_maps
-        )
+        served = replace(file, epoch=stored.epoch, shards=stored.shards, hash_maps=stored.hash_maps, range_maps=stored.range_maps)
         return served, _differences(stored, file)
 
 
@@ -53,10 +51,7 @@ def _check_members(store: SQLiteStore, stored: StoredMaps, file: Topology) -> No
     if strangers:
         raise ConfigError(
             str(store.path),
-            [
-                f"a new table is placed on shard {name}, which is not yet part of the stored topology"
-                for name in strangers
-            ],
+            [f"a new table is placed on shard {name}, which is not yet part of the stored topology" for name in strangers],
         )
 
 
@@ -67,7 +62,5 @@ def _differences(stored: StoredMaps, file: Topology) -> list[str]:
             found.append(f"the ranges of group {group} in the file are not those that are served")
     for group, owners in file.hash_maps.items():
         if stored.hash_maps.get(group, owners) != owners:
-            found.append(
-                f"the buckets of group {group} are spread in another way than the file's shards and weights would give"
-            )
+            found.append(f"the buckets of group {group} are spread in another way than the file's shards and weights would give")
     return found

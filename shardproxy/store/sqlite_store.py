@@ -34,9 +34,7 @@ class SQLiteStore:
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
             with closing(sqlite3.connect(self.path, timeout=10, isolation_level=None)) as db:
-                db.execute(
-                    "CREATE TABLE IF NOT EXISTS topology (id INTEGER PRIMARY KEY CHECK (id = 1), epoch INTEGER, maps TEXT)"
-                )
+                db.execute("CREATE TABLE IF NOT EXISTS topology (id INTEGER PRIMARY KEY CHECK (id = 1), epoch INTEGER, maps TEXT)")
                 yield db
         except sqlite3.Error as error:
             raise ConfigError(str(self.path), [f"the store cannot be used: {error}"]) from error
@@ -52,13 +50,9 @@ class SQLiteStore:
         text = _encode(maps)
         with self._open() as db:
             if expected_epoch == 0:
-                cursor = db.execute(
-                    "INSERT OR IGNORE INTO topology (id, epoch, maps) VALUES (1, ?, ?)", (maps.epoch, text)
-                )
+                cursor = db.execute("INSERT OR IGNORE INTO topology (id, epoch, maps) VALUES (1, ?, ?)", (maps.epoch, text))
             else:
-                cursor = db.execute(
-                    "UPDATE topology SET epoch = ?, maps = ? WHERE epoch = ?", (maps.epoch, text, expected_epoch)
-                )
+                cursor = db.execute("UPDATE topology SET epoch = ?, maps = ? WHERE epoch = ?", (maps.epoch, text, expected_epoch))
             return cursor.rowcount == 1
 
 
@@ -76,9 +70,7 @@ def _decode(epoch: int, text: str) -> StoredMaps:
         group: RangeMap(tuple(_untag(b) for b in m["bounds"]), tuple(m["owners"]), _untag(m["start"]), _untag(m["end"]))
         for group, m in raw["range"].items()
     }
-    return StoredMaps(
-        epoch, tuple(raw["shards"]), {group: tuple(owners) for group, owners in raw["hash"].items()}, ranges
-    )
+    return StoredMaps(epoch, tuple(raw["shards"]), {group: tuple(owners) for group, owners in raw["hash"].items()}, ranges)
 
 
 def _tag(value: object) -> object:
@@ -90,9 +82,5 @@ def _tag(value: object) -> object:
 
 def _untag(value: object) -> object:
     if isinstance(value, dict):
-        return (
-            dt.datetime.fromisoformat(value["datetime"])
-            if "datetime" in value
-            else dt.date.fromisoformat(value["date"])
-        )
+        return dt.datetime.fromisoformat(value["datetime"]) if "datetime" in value else dt.date.fromisoformat(value["date"])
     return value

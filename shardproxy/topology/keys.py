@@ -96,7 +96,7 @@ class IntegerKey:
 
     def canonical(self, key: Key) -> bytes:
         """The decimal digits, as SQL's own conversion to a string gives them."""
-        return b"%d" % key
+        return b"%d" % int(key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,9 +273,7 @@ def key_for_insert(key_type: KeyType, column: str, raw: bytes, codec: str) -> Ke
     key = key_type.from_literal(raw, codec)
     if isinstance(key, Unprovable):
         shown = raw[:40].decode("utf-8", "replace")
-        raise ProxyError(
-            KEY_UNPROVABLE, f"the value {shown} for sharding key '{column}' does not tell where the row belongs"
-        )
+        raise ProxyError(KEY_UNPROVABLE, f"the value {shown} for sharding key '{column}' does not tell where the row belongs")
     if isinstance(key_type, IntegerKey) and not key_type.low <= int(key) <= key_type.high:
         raise ProxyError(KEY_OUT_OF_RANGE, f"Out of range value for column '{column}' at row 1")
     return key

@@ -9,6 +9,7 @@ from shardproxy.errors import KEY_NO_PARTITION, ProxyError
 from shardproxy.topology.hashing import bucket_of
 from shardproxy.topology.keys import Key, KeyType
 from shardproxy.topology.topology import RangeMap
+import itertools
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class RangePlacement:
         """The shard that holds rows with this key, or None where no range does."""
         if (self.start is not None and key < self.start) or (self.end is not None and key >= self.end):  # type: ignore[operator]
             return None
-        return self.owners[bisect_right(self.bounds, key)]  # type: ignore[type-var]
+        return self.owners[bisect_right(self.bounds, key)]
 
     def shards(self) -> tuple[str, ...]:
         """All shards that own a range."""
@@ -53,13 +54,13 @@ class RangePlacement:
 
     def shards_between(self, low: Key | None, high: Key | None, high_inclusive: bool = True) -> tuple[str, ...]:
         """The shards of the ranges that touch the interval; None is an open end. The lower end counts as inclusive."""
-        first = 0 if low is None else bisect_right(self.bounds, low)  # type: ignore[type-var]
+        first = 0 if low is None else bisect_right(self.bounds, low)
         if high is None:
             last = len(self.owners) - 1
         elif high_inclusive:
-            last = bisect_right(self.bounds, high)  # type: ignore[type-var]
+            last = bisect_right(self.bounds, high)
         else:
-            last = bisect_left(self.bounds, high)  # type: ignore[type-var]
+            last = bisect_left(self.bounds, high)
         return tuple(sorted(set(self.owners[first : last + 1])))
 
 
@@ -72,7 +73,7 @@ def range_placement(key_type: KeyType, ranges: RangeMap) -> RangePlacement:
     start = None if ranges.start is None else key_type.from_config(ranges.start)
     end = None if ranges.end is None else key_type.from_config(ranges.end)
     edges = [edge for edge in (start, *bounds, end) if edge is not None]
-    if any(a >= b for a, b in zip(edges, edges[1:], strict=False)):  # type: ignore[operator]
+    if any(a >= b for a, b in itertools.pairwise(edges)):  # type: ignore[operator]
         raise ValueError("the ranges overlap or are out of order")
     return RangePlacement(key_type, bounds, ranges.owners, start, end)
 
