@@ -40,8 +40,9 @@ class RouterCollector(Collector):
     def _queries(self) -> Iterator[Metric]:
         router, metrics = self._router, self._router.metrics
         queries = CounterMetricFamily("shardproxy_queries", "Statements sent to shards.", labels=["kind", "shard"])
-        for (kind, shard), count in metrics.queries.items():
-            queries.add_metric([kind, shard], count)
+        for shard, pool in router.backends.pools.items():
+            for kind, count in pool.statements.items():
+                queries.add_metric([kind, shard], count)
         yield queries
         errors = CounterMetricFamily(
             "shardproxy_errors", "Errors that clients were given, by id; 'server' for a shard's own.", labels=["id"]

@@ -19,7 +19,7 @@ def status(router: Router) -> dict[str, Any]:
         "epoch": topology.epoch,
         "schema": router.logical_schema,
         "connections": len(router.sessions),
-        "queries": sum(router.metrics.queries.values()),
+        "queries": router.statements,
         "plan_cache": {"hits": hits, "misses": misses, "entries": entries},
         "shards": [
             {

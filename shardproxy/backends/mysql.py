@@ -71,9 +71,6 @@ class MySQLConnection(asyncio.Protocol):
                 assert target is not None
                 if scanner.state == DONE:
                     self._target = self._scanner = None
-                    terminal = scanner.terminal
-                    if terminal[0] == 0xFE:
-                        self.status = terminal[3] | terminal[4] << 8
                     target.relay_end(self, scanner)
                 elif forward:
                     self._forwarded = True

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from time import perf_counter
 
@@ -28,7 +28,7 @@ class Pool:
         self.engine = engine
         self.settings = settings
         self.health = Health()
-        self.queries = 0
+        self.statements: Counter[str] = Counter()
         self._idle: dict[ConnectionKind, list[Connection]] = {}
         self._busy: set[Connection] = set()
         self._waiters: deque[tuple[ConnectionKind, asyncio.Future[Connection | None]]] = deque()

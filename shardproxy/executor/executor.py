@@ -44,7 +44,7 @@ class Executor:
         if state.wants_transaction and (plan.writes or plan.locks):
             self.transaction.check_write(shards)
         for shard in shards:
-            self._metrics.queries[plan.kind.value, shard] += 1
+            leases.pools[shard].statements[plan.kind.value] += 1
         if plan.pin:
             leases.pin(plan.pin)
         try:
@@ -103,9 +103,8 @@ class Executor:
 
     def _insert_shard(self, plan: Plan, literals: list[bytes], codec: str) -> str:
         assert plan.insert is not None and plan.route.point is not None
-        _, slot, negative = plan.route.point
-        raw = literals[slot]
-        return shard_of_value(plan.insert, b"-" + raw if negative else raw, codec)
+        raw = literals[plan.route.point.slot]
+        return shard_of_value(plan.insert, b"-" + raw if plan.route.point.negative else raw, codec)
 
     def _rendered(self, plan: Plan, text: bytes, literals: list[bytes]) -> bytes:
         return text if plan.template is None else render(plan.template, literals, self.answer)
@@ -165,7 +164,7 @@ class Executor:
             steps.append((step.table, dict.fromkeys(step.shards, rendered)))
         for _, texts in steps:
             for shard in texts:
-                self._metrics.queries[plan.kind.value, shard] += 1
+                self.leases.pools[shard].statements[plan.kind.value] += 1
         autocommit, self._state.autocommit = self._state.autocommit, True
         try:
             return await run_ddl(self.leases, steps)

@@ -33,9 +33,11 @@ class PlanCache:
 
     def get(self, shape: bytes, literals: list[bytes]) -> AnyPlan:
         """The plan for a statement; raises its refusal."""
-        fixed = self._fixed.get(shape)
-        key: object = shape if fixed is None else (shape, *[literals[i] for i in fixed])
-        plan = self._plans.get(key)
+        key: object = shape
+        plan = self._plans.get(shape)
+        if plan is None and (fixed := self._fixed.get(shape)) is not None:
+            key = (shape, *[literals[i] for i in fixed])
+            plan = self._plans.get(key)
         if plan is None:
             return self._miss(shape, literals)
         self.hits += 1

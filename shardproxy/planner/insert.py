@@ -18,7 +18,7 @@ from shardproxy.errors import (
 )
 from shardproxy.planner.context import PlanContext, ResolvedTable
 from shardproxy.planner.determinism import check_deterministic
-from shardproxy.planner.plan import Kind, Opcode, Operand, Plan, Route, RowInsert
+from shardproxy.planner.plan import Kind, Opcode, Operand, Plan, Point, Route, RowInsert
 from shardproxy.planner.scopes import Scopes
 from shardproxy.planner.template import Edit, Template, pieces, template_of
 from shardproxy.sql.lexer import Kind as TokenKind
@@ -239,7 +239,7 @@ def _point_plan(
             tables=(table.name,),
             keeps_insert_id=True,
         )
-    route = Route(Opcode.KEYED, point=(insert.placement, value.slot, value.negative))
+    route = Route(Opcode.KEYED, point=Point(insert.placement, value.slot, value.negative))
     return Plan(Kind.INSERT, route, template, insert=insert, writes=True, tables=(table.name,), keeps_insert_id=True)
 
 

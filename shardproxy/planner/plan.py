@@ -3,7 +3,7 @@ every statement of its shape, whatever its values, until the topology or the cat
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from shardproxy.errors import ProxyError
@@ -85,13 +85,22 @@ class Opcode(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Point:
+    """The most common condition on a key: it equals literal `slot`, negated where a minus stands before it."""
+
+    placement: Placement
+    slot: int
+    negative: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """Where a statement goes. `point` is the shortcut for the most common case: one table, one literal equal to its key."""
 
     opcode: Opcode
     shard: str = ""
     keys: tuple[KeyRoute, ...] = ()
-    point: tuple[Placement, int, bool] | None = None
+    point: Point | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +134,8 @@ class Plan:
     `refusal` is what a client is told where the route comes to more than one shard. `fixed_slots` are the literals whose values
     the plan depends on. `split_list` is a list behind IN of which each shard gets its own part only. `system` marks questions
     about the schema, in which the shards' schema name is replaced by the logical one both ways. `keeps_insert_id`: the statement
-    gives AUTO_INCREMENT values itself, so LAST_INSERT_ID() stays as it was.
+    gives AUTO_INCREMENT values itself, so LAST_INSERT_ID() stays as it was. `point` is set where the text can go straight to the
+    shard that one literal names.
     """
 
     kind: Kind
@@ -144,6 +154,11 @@ class Plan:
     tables: tuple[str, ...] = ()
     fixed_slots: tuple[int, ...] = ()
     keeps_insert_id: bool = False
+    point: Point | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        straight = self.template is None and not (self.locks or self.pin)
+        object.__setattr__(self, "point", self.route.point if straight else None)
 
     def for_many_rows(self) -> Plan:
         """The same INSERT with any number of rows."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from shardproxy.errors import CROSS_SHARD_JOIN, ProxyError
 from shardproxy.merge.spec import MergeSpec
-from shardproxy.planner.plan import AllOf, KeyRoute, Kind, OneOf, Opcode, Plan, Route
+from shardproxy.planner.plan import AllOf, KeyRoute, Kind, OneOf, Opcode, Plan, Point, Route
 from shardproxy.planner.scopes import Scopes
 from shardproxy.planner.template import Template, pieces, template_of
 from shardproxy.sql.statement import Statement
-from shardproxy.topology.placement import Placement
 
 
 def keyed_plan(
@@ -54,11 +53,11 @@ def keyed_plan(
     )
 
 
-def _point(statement: Statement, keys: tuple[KeyRoute, ...]) -> tuple[Placement, int, bool] | None:
+def _point(statement: Statement, keys: tuple[KeyRoute, ...]) -> Point | None:
     if len(keys) != 1 or not isinstance(keys[0].predicate, OneOf) or len(keys[0].predicate.operands) != 1:
         return None
     operand = keys[0].predicate.operands[0]
-    return None if operand.slot in statement.lists else (keys[0].placement, operand.slot, operand.negative)
+    return None if operand.slot in statement.lists else Point(keys[0].placement, operand.slot, operand.negative)
 
 
 def _list_to_split(statement: Statement, keys: tuple[KeyRoute, ...]) -> int | None:

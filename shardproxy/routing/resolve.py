@@ -22,8 +22,8 @@ def resolve(route: Route, context: PlanContext, literals: list[bytes], codec: st
     if route.opcode is Opcode.EVERY:
         return context.topology.shards
     if route.point is not None:
-        placement, slot, negative = route.point
-        key = key_of(placement, literals[slot], negative, codec)
+        placement = route.point.placement
+        key = key_of(placement, literals[route.point.slot], route.point.negative, codec)
         if not isinstance(key, Unprovable):
             shard = placement.shard_of(key)
             return (shard,) if shard is not None else placement.shards()[:1]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
 from shardproxy.errors import (
@@ -25,7 +26,7 @@ from shardproxy.protocol.flags import AUTOCOMMIT, OFFERED, Capability, Command
 from shardproxy.protocol.framing import PacketReader, encode_packet
 from shardproxy.protocol.handshake import MAX_LOGIN_BYTES, Greeting, build_greeting, is_ssl_request, parse_change_user
 from shardproxy.protocol.packets import ErrPacket, OkPacket, build_err, build_ok
-from shardproxy.server.login import LoginExchange, Reply
+from shardproxy.server.login import LoginExchange, Reply, Step
 from shardproxy.server.tls import TlsLayer
 from shardproxy.session.channel import Pausable
 from shardproxy.session.session import Session
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 
 # Bytes a client may send ahead of the command that is being answered.
 READ_AHEAD_BYTES = 1 << 20
+QUERY = int(Command.QUERY)
 WRITE_HIGH_WATER_BYTES = 256 * 1024
 
 
@@ -104,10 +106,12 @@ class ClientConnection(asyncio.Protocol):
         # The usual case: one whole packet, and nothing else to do.
         if not self._busy and self._exchange is None and not self._reader.buffered:
             size = len(data)
-            if size > 4 and data[0] | data[1] << 8 | data[2] << 16 == size - 4 and not data[3]:
+            if size > 5 and data[4] == QUERY and data[0] | data[1] << 8 | data[2] << 16 == size - 4 and not data[3]:
                 self._busy = True
-                assert self._session is not None
-                self._session.command(data[4:])
+                session = self._session
+                assert session is not None
+                session.started_at = perf_counter()
+                session.query(data[5:], data)
                 return
         self._reader.feed(data)
         if self._busy:
@@ -150,9 +154,10 @@ class ClientConnection(asyncio.Protocol):
             return
         if self._tls is None:
             self._transport.write(data)
-        else:
+        elif self._tls.established:
             self._tls.send(data)
             self._flush_tls()
+        # Before that, a client that asked for TLS could not read an answer in clear: it only sees the connection close.
 
     async def drain(self) -> None:
         """Wait until the client has read most of what was sent."""
@@ -213,20 +218,23 @@ class ClientConnection(asyncio.Protocol):
         """Tell the client, and close where the stream of packets cannot be trusted any more."""
         self._listener.router.metrics.errors[error.spec.id] += 1
         packet = ErrPacket(error.errno, error.sqlstate, error.message)
-        self.write(encode_packet(build_err(packet), (self._reader.sequence + 1) & 0xFF))
+        # The login counts its packets itself: it may have sent some since the client's last one.
+        sequence = self._reader.sequence + 1 if self._exchange is None else self._sequence
+        self.write(encode_packet(build_err(packet), sequence & 0xFF))
         self.close()
 
     # -- login --------------------------------------------------------------------------------------------------------
 
     def _login_packet(self, payload: bytes) -> None:
         self._sequence = self._reader.sequence + 1
+        self._reader.expect = self._sequence & 0xFF
         exchange = self._exchange
         assert exchange is not None
         may_start_tls = self._tls is None and self._listener.tls is not None and exchange.login is None
         if may_start_tls and is_ssl_request(payload):
             self._start_tls()
             return
-        if not payload:
+        if not payload and exchange.step is Step.LOGIN:
             raise ProxyError(BAD_HANDSHAKE, "Bad handshake", fatal=True)
         try:
             reply = exchange.receive(payload)
@@ -240,8 +248,24 @@ class ClientConnection(asyncio.Protocol):
             self.write(encode_packet(payload, self._sequence))
             self._sequence += 1
         self._reader.expect = self._sequence & 0xFF
-        if reply.done:
+        if reply.password is not None:
+            self._busy = True
+            asyncio.get_running_loop().create_task(self._check_password(reply.password))
+        elif reply.done:
             self._logged_in()
+
+    async def _check_password(self, password: bytes) -> None:
+        """A slow hash is computed in a thread, so that logins do not hold up statements."""
+        exchange = self._exchange
+        assert exchange is not None
+        right = await asyncio.get_running_loop().run_in_executor(None, exchange.check_clear, password)
+        if self.closed:
+            return
+        try:
+            self._reply(exchange.checked(password, right))
+        except ProxyError as error:
+            self._listener.router.metrics.logins_failed += 1
+            self._fail(error)
 
     def _logged_in(self) -> None:
         exchange, session, router = self._exchange, self._session, self._listener.router

@@ -6,10 +6,10 @@ else is asked to switch, once. An unknown user goes through the same steps as a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache
+from hashlib import sha256
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -42,10 +42,19 @@ class Step(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What to send, in packets; `done` once the client is who it says."""
+    """What to send, in packets; `done` once the client is who it says.
+
+    `password` came in clear and must be checked against a slow hash: call `LoginExchange.check_clear` with it in a thread, and
+    `LoginExchange.checked` with the result.
+    """
 
     payloads: tuple[bytes, ...] = ()
     done: bool = False
+    password: bytes | None = None
+
+
+# MySQL takes no longer password; a slow hash of a very long one would be a way to keep the proxy busy.
+MAX_PASSWORD_BYTES = 256
 
 
 @cache
@@ -57,7 +66,7 @@ def _private_key() -> rsa.RSAPrivateKey:
 class LoginExchange:
     """One login. Feed it the client's packets; `login` is set from the first one on. Refusal is an exception."""
 
-    def __init__(self, verifiers: Mapping[str, Verifier], default_plugin: str, offered: int, host: str, *, secure: bool) -> None:
+    def __init__(self, verifiers: dict[str, Verifier], default_plugin: str, offered: int, host: str, *, secure: bool) -> None:
         self.salt = new_salt()
         self.plugin = default_plugin
         self.secure = secure
@@ -133,7 +142,7 @@ class LoginExchange:
 
     def _full(self, payload: bytes) -> Reply:
         if self.secure:
-            return self._finish(self._verifier.check_clear(payload.rstrip(b"\0")), True)
+            return self._judge(payload.rstrip(b"\0"))
         if payload != REQUEST_PUBLIC_KEY:
             raise self._denied(using_password=True)
         self.step = Step.ENCRYPTED
@@ -148,7 +157,26 @@ class LoginExchange:
         except ValueError:
             raise self._denied(using_password=True) from None
         mask = (self.salt * (len(scrambled) // len(self.salt) + 1))[: len(scrambled)]
-        return self._finish(self._verifier.check_clear(xor(scrambled, mask).rstrip(b"\0")), True)
+        return self._judge(xor(scrambled, mask).rstrip(b"\0"))
+
+    def _judge(self, password: bytes) -> Reply:
+        if len(password) > MAX_PASSWORD_BYTES:
+            raise self._denied(using_password=True)
+        if self._verifier.crypt:
+            self.step = Step.DONE
+            return Reply(password=password)
+        return self._finish(self._verifier.check_clear(password), True)
+
+    def check_clear(self, password: bytes) -> bool:
+        """Whether the password is the user's; takes milliseconds."""
+        return self._verifier.check_clear(password)
+
+    def checked(self, password: bytes, right: bool) -> Reply:
+        """The outcome of `check_clear`. A right password is remembered in the form that answers the next login at once."""
+        if right:
+            digest = sha256(sha256(password).digest()).digest()
+            self._verifiers[self.user] = replace(self._verifier, sha2=digest)
+        return self._finish(right, True)
 
     def _finish(self, right: bool, using_password: bool, payloads: tuple[bytes, ...] = ()) -> Reply:
         if not right or self.user not in self._verifiers:

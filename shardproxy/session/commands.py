@@ -51,7 +51,7 @@ async def init_db(session: Session, payload: bytes) -> None:
 async def statistics(session: Session, payload: bytes) -> None:
     """COM_STATISTICS: a bare string in a packet."""
     router = session.router
-    questions = sum(router.metrics.queries.values())
+    questions = router.statements
     uptime = int(monotonic() - _STARTED_AT)
     text = f"Uptime: {uptime}  Threads: {len(router.sessions)}  Questions: {questions}  Slow queries: 0  Opens: 0  Open tables: 0"
     session.channel.write(encode_packet(f"{text}  Queries per second avg: {questions / max(1, uptime):.3f}".encode(), 1))

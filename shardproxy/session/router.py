@@ -46,7 +46,8 @@ class Router:
         self._refresher: asyncio.Task[None] | None = None
         self.context: PlanContext
         self.plan_hits = self.plan_misses = 0
-        self._caches: dict[bool, PlanCache] = {}
+        # Plan caches of sessions that have not, and that have, chosen the schema.
+        self.plans: tuple[PlanCache, ...] = ()
         self._bind()
 
     @property
@@ -56,7 +57,7 @@ class Router:
 
     def _bind(self) -> None:
         self.context = context = build_context(self.topology, self.catalog, self.logical_schema)
-        for cache in self._caches.values():
+        for cache in self.plans:
             self.plan_hits += cache.hits
             self.plan_misses += cache.misses
 
@@ -66,16 +67,17 @@ class Router:
 
             return PlanCache(self.limits.plan_cache, make)
 
-        self._caches = {True: build(True), False: build(False)}
+        self.plans = (build(False), build(True))
 
-    def plans(self, *, selected: bool) -> PlanCache:
-        """The plan cache of sessions that have (or have not) chosen the schema."""
-        return self._caches[selected]
+    @property
+    def statements(self) -> int:
+        """Statements sent to shards since the start."""
+        return sum(pool.statements.total() for pool in self.backends.pools.values())
 
     @property
     def plan_cache_counts(self) -> tuple[int, int, int]:
         """Hits, misses and entries of the plan caches."""
-        caches = self._caches.values()
+        caches = self.plans
         hits = self.plan_hits + sum(cache.hits for cache in caches)
         return hits, self.plan_misses + sum(cache.misses for cache in caches), sum(len(cache) for cache in caches)
 

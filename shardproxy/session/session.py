@@ -1,7 +1,7 @@
 """One client's session: commands in, packets out.
 
 A statement whose plan names one literal as the sharding key, of a session without state, takes the short way: no task, no
-waiting, straight to a pooled connection and back (`_query`, `relay_end`). Everything else runs as a task (`_run`).
+waiting, straight to a pooled connection and back (`query`, `relay_end`). Everything else runs as a task (`_run`).
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from time import perf_counter
 from typing import Any
 
 from shardproxy.backends.engine import Connection
+from shardproxy.backends.pool import Pool
 from shardproxy.errors import INTERNAL, KILLED, ProxyError, ServerError, ShardproxyError
 from shardproxy.executor.executor import Executor
 from shardproxy.executor.leases import Leases
 from shardproxy.executor.outcome import Outcome
 from shardproxy.executor.relay import fetch_warnings, lost_error, outcome_of
 from shardproxy.executor.state import ClientState
-from shardproxy.planner.plan import AnyPlan, DdlPlan, LocalPlan, Plan
+from shardproxy.planner.plan import AnyPlan, DdlPlan, LocalPlan, Plan, Point
 from shardproxy.protocol.flags import AUTOCOMMIT, SESSION_STATUS_MASK
 from shardproxy.protocol.framing import encode_packet
 from shardproxy.protocol.packets import EofPacket, ErrPacket, OkPacket
-from shardproxy.protocol.scanner import EOF_HEADER, ResponseScanner
+from shardproxy.protocol.scanner import ResponseScanner
 from shardproxy.session.answers import session_answer
 from shardproxy.session.channel import Channel, Sink
 from shardproxy.session.commands import COMMANDS, refuse_command
@@ -32,7 +33,6 @@ from shardproxy.session.router import Router
 from shardproxy.session.variables import remember_user_variables
 from shardproxy.sql.fingerprint import expand_executable_comments, fingerprint
 from shardproxy.sql.rows import first_row_only, has_rows
-from shardproxy.topology.keys import Unprovable
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,8 @@ class Session:
         self.closed = False
         self._task: asyncio.Task[None] | None = None
         self._plan: Plan | None = None
-        self._shard = ""
+        self._pool: Pool
+        self._plain = True
         self._retried = False
 
     # -- commands -----------------------------------------------------------------------------------------------------
@@ -63,7 +64,7 @@ class Session:
         """Carry out one command packet; `channel.finished` is called when its answer has been sent."""
         self.started_at = perf_counter()
         if payload[:1] == b"\x03":
-            self._query(payload[1:])
+            self.query(payload[1:], encode_packet(payload, 0))
             return
         handler = COMMANDS.get(payload[0] if payload else -1)
         if handler is None:
@@ -85,6 +86,8 @@ class Session:
             log.exception("internal error", extra={"thread": self.state.thread_id})
             self.send_error(ProxyError(INTERNAL, "internal error; the proxy's log has more", fatal=True))
         self._task = None
+        state = self.state
+        self._plain = self.leases.free and state.status == AUTOCOMMIT and not state.settings and not state.next_characteristics
         self._finished()
 
     def _finished(self) -> None:
@@ -95,13 +98,19 @@ class Session:
 
     # -- the short way ------------------------------------------------------------------------------------------------
 
-    def _query(self, text: bytes) -> None:
+    def query(self, text: bytes, packet: bytes) -> None:
+        """Carry out one statement; `packet` is the whole command as it came, framed."""
         self.statement = text
         try:
             if b"/*" in text and (b"/*!" in text or b"/*M!" in text):
                 text = expand_executable_comments(text, *self._server())
-            plan, literals = self._plan_of(text)
-            if type(plan) is Plan and self._try_short(plan, text, literals):
+                packet = encode_packet(b"\x03" + text, 0)
+            if len(text) > LONG_INSERT_BYTES:
+                plan, literals = self._long_plan(text)
+            else:
+                shape, literals = fingerprint(text)
+                plan = self.router.plans[self.state.schema is not None].get(shape, literals)
+            if self._plain and type(plan) is Plan and plan.point is not None and self._try_short(plan, plan.point, packet, literals):
                 return
         except ShardproxyError as error:
             self.send_error(error)
@@ -114,9 +123,9 @@ class Session:
             return
         self.start(self._run(plan, text, literals))
 
-    def _plan_of(self, text: bytes) -> tuple[AnyPlan, list[bytes]]:
-        plans = self.router.plans(selected=self.state.schema is not None)
-        if len(text) > LONG_INSERT_BYTES and has_rows(text):
+    def _long_plan(self, text: bytes) -> tuple[AnyPlan, list[bytes]]:
+        plans = self.router.plans[self.state.schema is not None]
+        if has_rows(text):
             shape, literals = fingerprint(first_row_only(text))
             plan = plans.get(shape, literals)
             if isinstance(plan, Plan) and plan.insert is not None:
@@ -132,32 +141,25 @@ class Session:
         numbers = ([*catalog.server_version.split("-")[0].split("."), "0", "0"])[:3]
         return catalog.flavour, int("".join(f"{int(n) if n.isdigit() else 0:02d}" for n in numbers))
 
-    def _try_short(self, plan: Plan, text: bytes, literals: list[bytes]) -> bool:
+    def _try_short(self, plan: Plan, point: Point, packet: bytes, literals: list[bytes]) -> bool:
         """Send a statement of one known shard on its way at once; False where that is not possible."""
-        point = plan.route.point
         state = self.state
-        if point is None or plan.template is not None or plan.locks or plan.pin or state.status != AUTOCOMMIT:
-            return False
-        if not self.leases.free or state.next_characteristics or state.settings:
-            return False
-        placement, slot, negative = point
-        raw = literals[slot]
-        key = placement.key_type.from_literal(b"-" + raw if negative else raw, state.codec)
-        if isinstance(key, Unprovable) or (plan.insert is not None and not plan.insert.accepts(key)):
-            return False
-        shard = placement.shard_of(key)
+        raw = literals[point.slot]
+        shard = point.placement.shard_of_literal(b"-" + raw if point.negative else raw, state.codec)
         if shard is None:
             return False
-        connection = self.router.backends.pools[shard].try_acquire(state.kind)
+        pool = self.router.backends.pools[shard]
+        connection = pool.try_acquire(state.kind)
         if connection is None:
             return False
         if not connection.relays:
-            self.router.backends.pools[shard].release(connection)
+            pool.release(connection)
             return False
-        self._plan, self._shard = plan, shard
-        self.router.metrics.queries[plan.kind.value, shard] += 1
+        self._plan = plan
+        self._pool = pool
+        pool.statements[plan.kind.value] += 1
         self.channel.source = connection
-        connection.relay(encode_packet(b"\x03" + text, 0), self)
+        connection.relay(packet, self)
         return True
 
     def relay_bytes(self, data: bytes) -> None:
@@ -168,18 +170,16 @@ class Session:
         """The response is over: pass its end on, with this session's status."""
         self.channel.source = None
         final = scanner.final
-        terminal = scanner.terminal
         state = self.state
-        if (
-            terminal[0] == EOF_HEADER
-            and terminal[1] == 0 == terminal[2]
-            and (terminal[3] | terminal[4] << 8) & SESSION_STATUS_MASK == AUTOCOMMIT
-        ):
-            self.router.backends.pools[connection.shard].release(connection)
+        if scanner.plain_end:
+            # Rows without warnings, from a connection in the same state as the session: the end fits as it is.
+            self._pool.release(connection)
             self.channel.write(final)
-            state.found_rows, state.row_count = scanner.rows, -1
-            state.warnings = []
-            state.error_count = 0
+            state.found_rows = scanner.rows
+            state.row_count = -1
+            if state.warnings:
+                state.warnings = []
+                state.error_count = 0
             self._finished()
             return
         if scanner.terminal_start:
@@ -187,13 +187,13 @@ class Session:
         try:
             outcome = outcome_of(scanner, connection)
         except ServerError as error:
-            self.router.backends.pools[connection.shard].release(connection)
+            self._pool.release(connection)
             self._fail_short(error, scanner.sequence)
             return
         if outcome.warnings:
             self.start(self._finish_with_warnings(connection, outcome))
             return
-        self.router.backends.pools[connection.shard].release(connection)
+        self._pool.release(connection)
         self._end(self._plan, outcome, Sink(self.channel, state.status, outcome.sequence))
         self._finished()
 
@@ -329,7 +329,7 @@ class Session:
         self.router.sessions.pop(self.state.thread_id, None)
         source, self.channel.source = self.channel.source, None
         if source is not None and isinstance(self._plan, Plan):
-            self.router.backends.pools[self._shard].discard(source)  # type: ignore[arg-type]
+            self._pool.discard(source)  # type: ignore[arg-type]
         task, self._task = self._task, None
         if task is not None and task is not _current_task():
             # Its connections are dropped where it stands; what the session holds is released behind it.

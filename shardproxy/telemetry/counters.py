@@ -52,7 +52,6 @@ class Metrics:
     def __init__(self) -> None:
         self.connections_total = 0
         self.logins_failed = 0
-        self.queries: Counter[tuple[str, str]] = Counter()
         self.errors: Counter[str] = Counter()
         self.pins: Counter[str] = Counter()
         self.retries = 0

@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from shardproxy.errors import KEY_NO_PARTITION, ProxyError
 from shardproxy.topology.hashing import bucket_of
-from shardproxy.topology.keys import Key, KeyType
+from shardproxy.topology.keys import IntegerKey, Key, KeyType, Unprovable
 from shardproxy.topology.topology import RangeMap
 import itertools
+
+
+# Literals whose shard is remembered, per placement. Beyond that the memory is dropped and filled anew.
+_REMEMBERED: Final = 65_536
+
+
+def _literal_shard(placement: Placement, raw: bytes, codec: str) -> str | None:
+    """The shard of rows whose key equals an integer literal, or that are stored with it; None where that is not certain."""
+    key_type = placement.key_type
+    key = key_type.from_literal(raw, codec)
+    if isinstance(key, Unprovable) or (isinstance(key_type, IntegerKey) and not key_type.low <= int(key) <= key_type.high):
+        return None
+    shard = placement.shard_of(key)
+    if shard is not None and (isinstance(key_type, IntegerKey) or raw.isascii()):
+        memory = placement.remembered
+        if len(memory) >= _REMEMBERED:
+            memory.clear()
+        memory[raw] = shard
+    return shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +38,11 @@ class HashPlacement:
 
     key_type: KeyType
     owners: tuple[str, ...]
+    remembered: dict[bytes, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def shard_of_literal(self, raw: bytes, codec: str) -> str | None:
+        """The shard of a literal in one step, or None where it is not certain that there is one. `raw` is as written."""
+        return self.remembered.get(raw) or _literal_shard(self, raw, codec)
 
     def shard_of(self, key: Key) -> str | None:
         """The shard that holds rows with this key."""
@@ -41,6 +66,11 @@ class RangePlacement:
     owners: tuple[str, ...]
     start: Key | None
     end: Key | None
+    remembered: dict[bytes, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def shard_of_literal(self, raw: bytes, codec: str) -> str | None:
+        """The shard of a literal in one step, or None where it is not certain that there is one. `raw` is as written."""
+        return self.remembered.get(raw) or _literal_shard(self, raw, codec)
 
     def shard_of(self, key: Key) -> str | None:
         """The shard that holds rows with this key, or None where no range does."""
