@@ -16,7 +16,7 @@ PYTEST_WORKERS ?= auto
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench lock clean
+.PHONY: help demo test lint format compile plain bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -24,7 +24,8 @@ help: ## this list
 demo: $(RUN) ## a sharded shop on this machine, and a tour through it
 	@$(BIN)/shardproxy demo $(if $(ONCE),--once)
 
-test: $(RUN) $(DEV) ## all tests, against real database servers
+# Compiled forms would be run in place of sources that have changed since.
+test: $(RUN) $(DEV) plain ## all tests, against real database servers
 	@.ci/need mariadbd=mariadb-server-core mariadb-install-db=mariadb-server-core mariadb=mariadb-client sysbench=sysbench
 	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
 
@@ -40,7 +41,14 @@ format: $(DEV) ## put the code into the one shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(RUN) $(DEV) ## throughput, latency and CPU per query, next to HAProxy and no proxy
+compile: $(RUN) $(DEV) ## the hot modules as C extensions, beside their sources; needs a C compiler
+	@SHARDPROXY_COMPILE=1 $(BIN)/python -W ignore setup.py -q build_ext --inplace 2>/dev/null
+	@rm -rf build
+
+plain: ## take the compiled forms away again
+	@find shardproxy -name '*.so' -delete
+
+bench: $(RUN) $(DEV) $(if $(shell command -v cc),compile) ## throughput, latency and CPU per query, next to HAProxy and no proxy
 	@.ci/need mariadbd=mariadb-server-core mariadb-install-db=mariadb-server-core mariadb=mariadb-client sysbench=sysbench haproxy=haproxy
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
@@ -51,7 +59,7 @@ lock: ## pin the dependencies anew
 	$(PIP_COMPILE) --output-file requirements.lock pyproject.toml
 	$(PIP_COMPILE) --extra test --extra lint --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 
-clean: ## remove the environment and everything generated
+clean: plain ## remove the environment and everything generated
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 

@@ -7,10 +7,11 @@ import re
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, model_validator
 import itertools
 
-Bound = Annotated[int | dt.datetime | dt.date | str, Field(union_mode="left_to_right")]
+# Strict, so that the string "1" stays a string: the bounds of a VARCHAR key are strings whatever they look like.
+Bound = Annotated[int, Strict()] | Annotated[dt.datetime, Strict()] | Annotated[dt.date, Strict()] | Annotated[str, Strict()]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$-]{0,63}")
 
 

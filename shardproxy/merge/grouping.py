@@ -48,7 +48,7 @@ class GroupMerge:
     def feed(self, rows: Iterable[KeyedRow]) -> list[Row]:
         """Take ordered rows; gives the groups that are finished."""
         out: list[Row] = []
-        for key, row, _ in rows:
+        for key, row in rows:
             group = key[: self._group_size]
             if self._group is None or group != self._group:
                 if self._group is not None:

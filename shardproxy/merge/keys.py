@@ -83,6 +83,9 @@ def key_function(keys: Sequence[SortKey], columns: Sequence[ColumnDefinition], c
     if len(elements) == 1:
         only = elements[0]
         return lambda row: (only(row),)
+    if len(elements) == 2:
+        first, second = elements
+        return lambda row: (first(row), second(row))
     return lambda row: tuple([element(row) for element in elements])
 
 

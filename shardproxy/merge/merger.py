@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from shardproxy.merge.grouping import GroupMerge
 from shardproxy.merge.keys import RowKey, key_function
-from shardproxy.merge.ordered import OrderedMerge
+from shardproxy.merge.ordered import KeyedRow, OrderedMerge
 from shardproxy.merge.spec import MergeSpec
-from shardproxy.protocol.resultset import ColumnDefinition, Row, build_row, parse_row
+from shardproxy.protocol.resultset import ColumnDefinition, Row, build_row, parse_row, parse_row_until
 
 
 class Merger:
@@ -36,7 +36,8 @@ class Merger:
         self._skip = int(literals[spec.offset]) if spec.offset is not None else 0
         self._left = int(literals[spec.limit]) if spec.limit is not None else -1
         self.done = self._left == 0
-        self._ordered = OrderedMerge(sources, key_function(spec.order, columns, collations))
+        self._key = key_function(spec.order, columns, collations)
+        self._ordered = OrderedMerge(sources)
         self._groups = GroupMerge(spec.grouping, columns, collations, literals, max_rows) if spec.grouping else None
         self._finished = False
 
@@ -45,11 +46,17 @@ class Merger:
         if self._plain:
             self._ready += payloads
             return
-        width, hidden = self._width, self._hidden
-        rows = []
-        for payload in payloads:
-            row = parse_row(payload, width)
-            rows.append((row, payload if not hidden else b""))
+        width, key = self._width, self._key
+        rows: list[KeyedRow] = []
+        if self._groups is not None:
+            for payload in payloads:
+                row = parse_row(payload, width)
+                rows.append((key(row), row))
+        else:
+            visible = width - self._hidden
+            for payload in payloads:
+                row, cut = parse_row_until(payload, width, visible)
+                rows.append((key(row), payload[:cut]))
         self._ordered.feed(source, rows)
 
     def close(self, source: int) -> None:
@@ -59,7 +66,7 @@ class Merger:
 
     def waits_for(self, source: int) -> bool:
         """Whether nothing can come out before this source sends more; the others need not be read further until then."""
-        return self._plain or source in self._ordered.waiting_for
+        return self._plain or self._ordered.waits_for(source)
 
     def drain(self) -> list[bytes]:
         """The rows that can go to the client now."""
@@ -77,12 +84,12 @@ class Merger:
             return self._cut([self._visible(row) for row in groups])
         if self._spec.distinct:
             payloads = []
-            for key, row, payload in keyed:
+            for key, payload in keyed:
                 if key != self._last:
                     self._last = key
-                    payloads.append(payload or self._visible(row))
+                    payloads.append(payload)
             return self._cut(payloads)
-        return self._cut([payload or self._visible(row) for _, row, payload in keyed])
+        return self._cut([payload for _, payload in keyed])
 
     def _visible(self, row: Row) -> bytes:
         return build_row(row[: self._width - self._hidden] if self._hidden else row)

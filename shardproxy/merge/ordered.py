@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_right
 from collections.abc import Sequence
+from operator import itemgetter
+from typing import Any
 
-from shardproxy.merge.keys import KeyFunction, RowKey
-from shardproxy.protocol.resultset import Row
+from shardproxy.merge.keys import RowKey
 
-KeyedRow = tuple[RowKey, Row, bytes]
+# A row's key, and whatever stands for the row.
+KeyedRow = tuple[RowKey, Any]
+_KEY = itemgetter(0)
 
 
 class OrderedMerge:
-    """Rows in from each source, rows out in one order. Nothing can come out while an open source has no row waiting."""
+    """Rows in from each source, rows out in one order. Nothing can come out while an open source has no row waiting.
 
-    def __init__(self, sources: int, key: KeyFunction) -> None:
-        self._key = key
-        self._queues: list[deque[tuple[Row, bytes]]] = [deque() for _ in range(sources)]
+    Rows move in runs: everything up to the smallest of the open sources' last keys has its place for certain, and sorting a few
+    sorted runs costs one comparison per row, in C.
+    """
+
+    def __init__(self, sources: int) -> None:
+        self._runs: list[list[KeyedRow]] = [[] for _ in range(sources)]
         self._open = [True] * sources
-        self._heads: list[tuple[RowKey, int]] = []
-        self._headless = set(range(sources))
 
-    def feed(self, source: int, rows: Sequence[tuple[Row, bytes]]) -> None:
+    def feed(self, source: int, rows: Sequence[KeyedRow]) -> None:
         """Add rows of one source, in its order."""
-        self._queues[source].extend(rows)
+        self._runs[source].extend(rows)
 
     def close(self, source: int) -> None:
         """No more rows will come from this source."""
@@ -31,31 +35,27 @@ class OrderedMerge:
 
     def drain(self) -> list[KeyedRow]:
         """All rows whose place is certain by now."""
-        out: list[KeyedRow] = []
-        heads, queues = self._heads, self._queues
-        for source in list(self._headless):
-            if queues[source]:
-                heads.append((self._key(queues[source][0][0]), source))
-                self._headless.discard(source)
-            elif self._open[source]:
-                return out
-        while heads:
-            # With a handful of shards a scan is quicker than a heap.
-            best = min(heads) if len(heads) > 1 else heads[0]
-            key, source = best
-            queue = queues[source]
-            row, payload = queue.popleft()
-            out.append((key, row, payload))
-            heads.remove(best)
-            if queue:
-                heads.append((self._key(queue[0][0]), source))
-                continue
-            self._headless.add(source)
+        runs = self._runs
+        last_keys = []
+        for source, run in enumerate(runs):
             if self._open[source]:
-                break
-        return out
+                if not run:
+                    return []
+                last_keys.append(run[-1][0])
+        ready: list[KeyedRow] = []
+        if not last_keys:
+            for source, run in enumerate(runs):
+                ready += run
+                runs[source] = []
+        else:
+            bound = min(last_keys)
+            for source, run in enumerate(runs):
+                cut = bisect_right(run, bound, key=_KEY)
+                ready += run[:cut]
+                runs[source] = run[cut:]
+        ready.sort(key=_KEY)
+        return ready
 
-    @property
-    def waiting_for(self) -> list[int]:
-        """The open sources without a row, which hold up the others."""
-        return [source for source in self._headless if self._open[source] and not self._queues[source]]
+    def waits_for(self, source: int) -> bool:
+        """Whether this open source has no row, and so holds up the others."""
+        return self._open[source] and not self._runs[source]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
@@ -57,8 +57,10 @@ def _build_rows(columns: ShardColumns) -> tuple[Template, MergeSpec]:
         order_text.append([*columns.text(item), b" DESC" if item.descending else b""])
     if clauses.distinct:
         for position, node in enumerate(columns.nodes):
-            keys.append(columns.sort_key(node, columns.texts[position], position, exact=True))
-            order_text.append([str(position + 1).encode()])
+            key = columns.sort_key(node, columns.texts[position], position, exact=True)
+            if not any(replace(known, descending=False) == key for known in keys):
+                keys.append(key)
+                order_text.append([str(position + 1).encode()])
     parts: list[Piece] = [*pieces(statement, *clauses.head, edits), b" ", *items, *columns.hidden_pieces(), b" "]
     parts += pieces(statement, *clauses.body, edits)
     if clauses.group:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from shardproxy.protocol.flags import BINARY_CHARSET, ColumnType
 from shardproxy.protocol.framing import encode_packet, packet_count
@@ -51,6 +52,7 @@ class ColumnDefinition:
         return self.charset == BINARY_CHARSET
 
 
+@lru_cache(maxsize=4096)
 def build_column(column: ColumnDefinition) -> bytes:
     """Payload of a column definition packet."""
     parts = [
@@ -73,8 +75,9 @@ def build_column(column: ColumnDefinition) -> bytes:
     return b"".join(parts)
 
 
+@lru_cache(maxsize=4096)
 def parse_column(payload: bytes) -> ColumnDefinition:
-    """Decode a column definition packet."""
+    """Decode a column definition packet. The same statement brings the same ones again, so they are remembered."""
     _, pos = read_lenenc_bytes(payload, 0)
     schema, pos = read_lenenc_bytes(payload, pos)
     table, pos = read_lenenc_bytes(payload, pos)
@@ -113,6 +116,32 @@ def parse_row(payload: bytes, columns: int) -> Row:
             value, pos = read_lenenc_bytes(payload, pos)
             values.append(value)
     return tuple(values)
+
+
+def parse_row_until(payload: bytes, columns: int, visible: int) -> tuple[Row, int]:
+    """Decode a text row, and tell where in its payload the first `visible` values end."""
+    values: list[bytes | None] = []
+    pos = cut = 0
+    size = len(payload)
+    for index in range(columns):
+        if index == visible:
+            cut = pos
+        if pos >= size:
+            raise MalformedPacket("a row has too few values")
+        first = payload[pos]
+        if first < 0xFB:
+            end = pos + 1 + first
+            values.append(payload[pos + 1 : end])
+            pos = end
+        elif first == 0xFB:
+            values.append(None)
+            pos += 1
+        else:
+            value, pos = read_lenenc_bytes(payload, pos)
+            values.append(value)
+    if pos != size:
+        raise MalformedPacket("a row is longer or shorter than its values")
+    return tuple(values), cut if visible < columns else size
 
 
 def build_row(values: Iterable[bytes | None]) -> bytes:

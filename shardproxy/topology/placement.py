@@ -39,6 +39,10 @@ class HashPlacement:
     key_type: KeyType
     owners: tuple[str, ...]
     remembered: dict[bytes, str] = field(default_factory=dict, compare=False, repr=False)
+    all_shards: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "all_shards", tuple(sorted(set(self.owners))))
 
     def shard_of_literal(self, raw: bytes, codec: str) -> str | None:
         """The shard of a literal in one step, or None where it is not certain that there is one. `raw` is as written."""
@@ -50,7 +54,7 @@ class HashPlacement:
 
     def shards(self) -> tuple[str, ...]:
         """All shards that own a bucket."""
-        return tuple(sorted(set(self.owners)))
+        return self.all_shards
 
     def shards_between(self, low: Key | None, high: Key | None, high_inclusive: bool = True) -> tuple[str, ...]:
         """Keys of an interval may be anywhere."""
@@ -67,6 +71,10 @@ class RangePlacement:
     start: Key | None
     end: Key | None
     remembered: dict[bytes, str] = field(default_factory=dict, compare=False, repr=False)
+    all_shards: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "all_shards", tuple(sorted(set(self.owners))))
 
     def shard_of_literal(self, raw: bytes, codec: str) -> str | None:
         """The shard of a literal in one step, or None where it is not certain that there is one. `raw` is as written."""
@@ -80,7 +88,7 @@ class RangePlacement:
 
     def shards(self) -> tuple[str, ...]:
         """All shards that own a range."""
-        return tuple(sorted(set(self.owners)))
+        return self.all_shards
 
     def shards_between(self, low: Key | None, high: Key | None, high_inclusive: bool = True) -> tuple[str, ...]:
         """The shards of the ranges that touch the interval; None is an open end. The lower end counts as inclusive."""
