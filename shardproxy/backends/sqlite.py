@@ -1,62 +1,38 @@
 """SQLite as a row engine, for the demo and for tests without servers.
 
-Statements come in MySQL's SQL and are translated by sqlglot; functions that the planner relies on (WEIGHT_STRING, COLLATION) and
-some that applications use are registered. Strings compare byte by byte, as under utf8mb4_bin.
+Statements come in MySQL's SQL and are translated (`sqlite_dialect`); results get MySQL's types (`sqlite_types`); functions that the
+planner relies on and some that applications use are registered (`sqlite_functions`). Strings compare byte by byte, as under
+utf8mb4_bin. Rows that an UPDATE leaves as they were count as changed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import re
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from typing import Any
 
-import sqlglot
-from sqlglot.errors import SqlglotError
-
+from shardproxy.backends import sqlite_functions, sqlite_schema
 from shardproxy.backends.engine import BufferedResult, ConnectionKind, RelayTarget, ServerSettings, ShardSchema
+from shardproxy.backends.sqlite_dialect import Translation, translate
+from shardproxy.backends.sqlite_types import TableTypes, ValueType, column_of, encoder_of, result_types
 from shardproxy.config.model import ServerUrl
-from shardproxy.errors import NO_BACKEND, UNSUPPORTED_STATEMENT, ProxyError, ServerError
-from shardproxy.protocol.flags import BINARY_CHARSET, ColumnType
+from shardproxy.errors import NO_BACKEND, ProxyError, ServerError
 from shardproxy.protocol.packets import EofPacket, OkPacket
 from shardproxy.protocol.resultset import ColumnDefinition, build_row
 
-_COLLATION = "utf8mb4_nopad_bin"
 _BATCH_ROWS = 256
-_IGNORED = re.compile(rb"\s*(SET|DO|LOCK|UNLOCK)\b", re.IGNORECASE)
+_IGNORED = re.compile(rb"\s*(SET|DO|LOCK|UNLOCK|ANALYZE|OPTIMIZE)\b", re.IGNORECASE)
 _SHOW = re.compile(rb"\s*(SHOW|DESC|DESCRIBE)\b", re.IGNORECASE)
-_COLUMN_TYPES = {
-    "int": ColumnType.LONGLONG,
-    "integer": ColumnType.LONGLONG,
-    "bigint": ColumnType.LONGLONG,
-    "smallint": ColumnType.LONGLONG,
-    "tinyint": ColumnType.LONGLONG,
-    "double": ColumnType.DOUBLE,
-    "real": ColumnType.DOUBLE,
-    "date": ColumnType.DATE,
-    "datetime": ColumnType.DATETIME,
-}
-
-
-@lru_cache(maxsize=2048)
-def translate(sql: bytes) -> str:
-    """A statement in SQLite's dialect; raises `ProxyError` where there is none."""
-    text = sql.decode("utf-8", "replace")
-    try:
-        return sqlglot.transpile(text, read="mysql", write="sqlite", unsupported_level=sqlglot.ErrorLevel.RAISE)[0]
-    except SqlglotError as error:
-        raise ProxyError(UNSUPPORTED_STATEMENT, f"SQLite cannot do this: {str(error).splitlines()[0]}") from None
+_END = re.compile(r"\s*(COMMIT|ROLLBACK)\b(?!.*\bTO\b)", re.IGNORECASE)
 
 
 class SQLiteConnection:
     """One connection to a SQLite file; see `engine.Connection`. Its statements run in a thread of its own."""
 
     relays = False
-    busy = False
 
     def __init__(self, shard: str, path: str, kind: ConnectionKind) -> None:
         self.shard = shard
@@ -67,7 +43,10 @@ class SQLiteConnection:
         self.status = 2
         self.started_at = 0.0
         self.on_closed: Callable[[Any], None] | None = None
+        self.busy = False
         self._path = path
+        self._types: dict[str, TableTypes | None] = {}
+        self._types_version = -1
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite-{shard}")
         self._db: sqlite3.Connection | None = None
 
@@ -79,8 +58,9 @@ class SQLiteConnection:
         self._db = db = sqlite3.connect(self._path, isolation_level=None, timeout=5, check_same_thread=False)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
-        for name, arguments, function in _FUNCTIONS:
-            db.create_function(name, arguments, function)
+        db.execute("PRAGMA case_sensitive_like = ON")
+        sqlite_functions.register(db)
+        sqlite_schema.create_views(db)
 
     async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         if self.closed:
@@ -89,13 +69,15 @@ class SQLiteConnection:
 
     def send(self, sql: bytes) -> SQLiteStream:
         """Send a statement; its answer is awaited with `wait_ready`."""
+        self.busy = True
         return SQLiteStream(self, asyncio.ensure_future(self._answer(sql)))
 
-    async def _answer(self, sql: bytes) -> tuple[Any, list[ColumnDefinition], OkPacket | None]:
+    async def _answer(self, sql: bytes) -> _Answer:
         if _IGNORED.match(sql):
             return None, [], OkPacket(status=self.status)
         if _SHOW.match(sql):
             return await self._run(self._show, sql)  # type: ignore[no-any-return]
+        # Translated here and not in the thread: the shards of a scatter then find it in the cache.
         return await self._run(self._execute, translate(sql))  # type: ignore[no-any-return]
 
     async def query(self, sql: bytes) -> BufferedResult:
@@ -107,52 +89,66 @@ class SQLiteConnection:
             rows += batch
         return BufferedResult(stream.columns, rows, stream.ok)
 
-    def _execute(self, sql: str) -> tuple[sqlite3.Cursor | None, list[ColumnDefinition], OkPacket | None]:
+    def _execute(self, translation: Translation) -> _Answer:
         assert self._db is not None
         before = self._db.total_changes
+        cursor = self._db.cursor()
         try:
-            cursor = self._db.execute(sql)
+            for statement in translation.statements:
+                # SQLite complains where there is no transaction to end; MySQL does not.
+                if not _END.match(statement) or self._db.in_transaction:
+                    cursor.execute(statement)
             first = cursor.fetchmany(_BATCH_ROWS) if cursor.description else []
         except sqlite3.Error as error:
             raise _server_error(error) from None
         self.status = 2 | (1 if self._db.in_transaction else 0)
         if cursor.description is None:
-            return None, [], OkPacket(self._db.total_changes - before, cursor.lastrowid or 0, self.status)
-        names = [item[0] for item in cursor.description]
-        columns = [_result_column(name, [row[i] for row in first]) for i, name in enumerate(names)]
-        return _Prefetched(cursor, first), columns, None  # type: ignore[return-value]
+            changed = self._db.total_changes - before
+            return None, [], OkPacket(changed, self._insert_id(translation, cursor, changed), self.status)
+        return _Prefetched(cursor, first), self._columns(translation, cursor, first), None
 
-    def _show(self, sql: bytes) -> tuple[Any, list[ColumnDefinition], None]:
-        """The few questions about the schema that the tools of a demo ask."""
+    def _insert_id(self, translation: Translation, cursor: sqlite3.Cursor, rows: int) -> int:
+        """The AUTO_INCREMENT value of an INSERT's first row, or 0 where there is none."""
         assert self._db is not None
-        words = sql.decode("utf-8", "replace").replace("`", "").split()
-        upper = [word.upper() for word in words]
-        if upper[:2] == ["SHOW", "TABLES"]:
-            found = self._db.execute(
-                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY 1"
-            ).fetchall()
-            return _Prefetched(None, found), [_text("Tables_in_main")], None
-        if upper[:3] == ["SHOW", "CREATE", "TABLE"]:
-            found = self._db.execute("SELECT name, sql FROM sqlite_master WHERE name = ?", (words[3],)).fetchall()
-            return _Prefetched(None, found), [_text("Table"), _text("Create Table")], None
-        if upper[0] in ("DESC", "DESCRIBE") or "COLUMNS" in upper:
-            name = words[-1] if upper[0] != "SHOW" else words[upper.index("FROM") + 1]
-            info = self._db.execute(f"PRAGMA table_info('{name}')").fetchall()
-            rows = [(n, t.lower(), "NO" if notnull else "YES", "PRI" if pk else "", default, "") for _, n, t, notnull, default, pk in info]
-            return (
-                _Prefetched(None, rows),
-                [_text(n) for n in ("Field", "Type", "Null", "Key", "Default", "Extra")],
-                None,
-            )
-        if "VARIABLES" in upper or "STATUS" in upper:
-            return _Prefetched(None, []), [_text("Variable_name"), _text("Value")], None
-        raise ProxyError(UNSUPPORTED_STATEMENT, "SQLite shards do not answer this SHOW")
+        counts = bool(translation.into and rows) and sqlite_schema.counts(self._db, translation.into)
+        return (cursor.lastrowid or 0) - rows + 1 if counts else 0
+
+    def _columns(self, translation: Translation, cursor: sqlite3.Cursor, first: list[Any]) -> list[ColumnDefinition]:
+        """The result's columns, named and typed as MySQL would."""
+        found = [item[0] for item in cursor.description]
+        types: list[ValueType | None] = []
+        if translation.query is not None:
+            types = result_types(translation.query, self._table_types)
+        if len(types) != len(found):
+            types = [None] * len(found)
+        names = translation.names if len(translation.names) == len(found) else [""] * len(found)
+        return [
+            column_of(own or name, known, [row[i] for row in first])
+            for i, (own, name, known) in enumerate(zip(names, found, types, strict=True))
+        ]
+
+    def _table_types(self, table: str) -> TableTypes | None:
+        """The types of a table's columns, read again after each change of the schema."""
+        assert self._db is not None
+        version = self._db.execute("PRAGMA schema_version").fetchone()[0]
+        if version != self._types_version:
+            self._types_version = version
+            self._types.clear()
+        if table not in self._types:
+            self._types[table] = sqlite_schema.table_types(self._db, table)
+        return self._types[table]
+
+    def _show(self, sql: bytes) -> _Answer:
+        assert self._db is not None
+        headings, rows = sqlite_schema.show(self._db, sql.decode("utf-8", "replace"))
+        columns = [column_of(name, None, [row[i] for row in rows]) for i, name in enumerate(headings)]
+        return _Prefetched(None, rows), columns, None
 
     async def field_list(self, body: bytes) -> list[ColumnDefinition]:
         """The columns that COM_FIELD_LIST asks for."""
-        table = body.split(b"\0", 1)[0].decode("utf-8", "replace").replace("'", "''")
-        info = await self._run(lambda: self._db.execute(f"PRAGMA table_info('{table}')").fetchall())  # type: ignore[union-attr]
-        return [_text(row[1]) for row in info]
+        table = body.split(b"\0", 1)[0].decode("utf-8", "replace")
+        types: TableTypes = await self._run(self._table_types, table) or {}
+        return [column_of(name, known, []) for name, known in types.items()]
 
     async def set_kind(self, kind: ConnectionKind) -> None:
         """SQLite has one character set; clients' others are converted by nobody."""
@@ -193,17 +189,25 @@ class SQLiteConnection:
 class SQLiteStream:
     """An answer that is read row by row; see `engine.ResultStream`."""
 
-    def __init__(self, connection: SQLiteConnection, answer: asyncio.Future[Any]) -> None:
+    def __init__(self, connection: SQLiteConnection, answer: asyncio.Future[_Answer]) -> None:
         self._connection = connection
         self._answer = answer
         self._cursor: Any = None
+        self._encoders: list[Callable[[object], bytes | None]] = []
         self.columns: list[ColumnDefinition] = []
         self.ok: OkPacket | None = None
         self.eof: EofPacket | None = None
+        answer.add_done_callback(self._answered)
+
+    def _answered(self, answer: asyncio.Future[_Answer]) -> None:
+        """Runs before whoever waits goes on, or instead of it: another shard's error may have ended the statement."""
+        if answer.cancelled() or answer.exception() is not None or answer.result()[0] is None:
+            self._connection.busy = False
 
     async def wait_ready(self) -> None:
         """Until the columns are known or the statement has succeeded."""
         self._cursor, self.columns, self.ok = await self._answer
+        self._encoders = [encoder_of(column) for column in self.columns]
 
     async def next_rows(self) -> list[bytes] | None:
         """The next rows, or None at the end."""
@@ -211,8 +215,9 @@ class SQLiteStream:
             return None
         rows = await self._connection._run(self._cursor.fetchmany, _BATCH_ROWS)
         if rows:
-            return [build_row([_encode(value) for value in row]) for row in rows]
+            return [build_row([encode(value) for encode, value in zip(self._encoders, row, strict=True)]) for row in rows]
         self._cursor = None
+        self._connection.busy = False
         self.eof = EofPacket(0, self._connection.status)
         return None
 
@@ -252,80 +257,37 @@ class SQLiteEngine:
 
     async def load_schema(self, connection: Any) -> ShardSchema:
         """The tables of the file, as information_schema would describe them."""
-        return await connection._run(_load_schema, connection._db)  # type: ignore[no-any-return]
+        return await connection._run(sqlite_schema.load_schema, connection._db)  # type: ignore[no-any-return]
 
     async def close(self) -> None:
         """Nothing is held here."""
 
 
-def _load_schema(db: sqlite3.Connection) -> ShardSchema:
-    columns: list[tuple[str | None, ...]] = []
-    keys: list[tuple[str | None, ...]] = []
-    for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY 1").fetchall():
-        primary = []
-        for _, name, declared, notnull, default, pk in db.execute(f"PRAGMA table_info('{table}')"):
-            base = declared.split("(")[0].strip().lower()
-            size = re.search(r"\((\d+)", declared)
-            data_type = {"text": "varchar", "integer": "bigint", "int": "bigint", "real": "double"}.get(base, base)
-            textual = data_type in ("varchar", "char")
-            nullable = "NO" if notnull or pk else "YES"
-            length = (size.group(1) if size else "255") if textual else None
-            charset, collation = ("utf8mb4", _COLLATION) if textual else (None, None)
-            columns.append((table, name, data_type, declared, nullable, charset, collation, length, None, None, "", default, None))
-            if pk:
-                primary.append((pk, name))
-        keys += [(table, "PRIMARY", name) for _, name in sorted(primary)]
-        for _, index, unique, origin, _ in db.execute(f"PRAGMA index_list('{table}')").fetchall():
-            if unique and origin != "pk":
-                keys += [(table, index, row[2]) for row in db.execute(f"PRAGMA index_info('{index}')")]
-    return ShardSchema(columns, keys, [], [], {_COLLATION: b"", "binary": b""}, f"{sqlite3.sqlite_version}-sqlite", "mariadb", "")
-
-
-def _encode(value: object) -> bytes | None:
-    if value is None or isinstance(value, bytes):
-        return value
-    return str(value).encode("utf-8", "surrogateescape")
-
-
-def _text(name: str) -> ColumnDefinition:
-    return ColumnDefinition(name.encode(), ColumnType.VAR_STRING, length=1020)
-
-
-def _result_column(name: str, values: list[object]) -> ColumnDefinition:
-    """SQLite's columns have no types; what the first rows hold decides."""
-    known = [value for value in values if value is not None]
-    if known and all(isinstance(value, int) for value in known):
-        return ColumnDefinition(name.encode(), ColumnType.LONGLONG, BINARY_CHARSET, 20)
-    if known and all(isinstance(value, (int, float)) for value in known):
-        return ColumnDefinition(name.encode(), ColumnType.DOUBLE, BINARY_CHARSET, 22, decimals=31)
-    if known and all(isinstance(value, bytes) for value in known):
-        return ColumnDefinition(name.encode(), ColumnType.VAR_STRING, BINARY_CHARSET, 1020)
-    return _text(name)
+_Answer = tuple[_Prefetched | None, list[ColumnDefinition], OkPacket | None]
 
 
 def _server_error(error: sqlite3.Error) -> ServerError:
+    """SQLite's message as MySQL's error of the same meaning."""
     text = str(error)
-    if isinstance(error, sqlite3.IntegrityError):
-        return ServerError(1048 if "NOT NULL" in text else 1062, "23000", text)
-    if "no such table" in text:
-        return ServerError(1146, "42S02", text)
-    if "no such column" in text:
-        return ServerError(1054, "42S22", text)
-    if "already exists" in text:
-        return ServerError(1050, "42S01", text)
-    return ServerError(1105 if "locked" not in text else 1205, "HY000", text)
+    for pattern, errno, sqlstate, message in _ERRORS:
+        match = re.search(pattern, text)
+        if match:
+            return ServerError(errno, sqlstate, match.expand(message))
+    return ServerError(1105, "HY000", text)
 
 
-def _weight(value: object) -> bytes | None:
-    return value.encode() if isinstance(value, str) else None
-
-
-_FUNCTIONS: list[tuple[str, int, Callable[..., Any]]] = [
-    ("WEIGHT_STRING", 1, _weight),
-    ("COLLATION", 1, lambda value: _COLLATION if isinstance(value, str) else "binary"),
-    ("CONCAT", -1, lambda *values: None if None in values else "".join(map(str, values))),
-    ("NOW", 0, lambda: dt.datetime.now().replace(microsecond=0).isoformat(" ")),
-    ("VERSION", 0, lambda: f"{sqlite3.sqlite_version}-sqlite"),
-    ("SLEEP", 1, lambda seconds: 0),
-    ("LEFT", 2, lambda value, n: None if value is None else str(value)[:n]),
-]
+_ERRORS = (
+    (r"UNIQUE constraint failed: (.*)", 1062, "23000", r"Duplicate entry for key '\1'"),
+    (r"NOT NULL constraint failed: \w+\.(.*)", 1048, "23000", r"Column '\1' cannot be null"),
+    (r"(CHECK constraint failed.*)", 4025, "23000", r"\1"),
+    (r"(FOREIGN KEY constraint failed.*)", 1452, "23000", r"\1"),
+    (r"no such table: (?:main\.)?(.*)", 1146, "42S02", r"Table 'main.\1' doesn't exist"),
+    (r"no such column: (.*)", 1054, "42S22", r"Unknown column '\1' in 'field list'"),
+    (r"table \S+ has no column named (.*)", 1054, "42S22", r"Unknown column '\1' in 'field list'"),
+    (r"no such function: (.*)", 1305, "42000", r"FUNCTION \1 does not exist on SQLite shards"),
+    (r"table [`\"]?(.*?)[`\"]? already exists", 1050, "42S01", r"Table '\1' already exists"),
+    (r"index (.*) already exists", 1061, "42000", r"Duplicate key name '\1'"),
+    (r"table \S+ has \d+ columns but \d+ values|\d+ values for \d+ columns", 1136, "21S01", r"Column count doesn't match value count"),
+    (r"syntax error", 1064, "42000", r"You have an error in your SQL syntax, or SQLite cannot do this"),
+    (r"database is locked", 1205, "HY000", r"Lock wait timeout exceeded; try restarting transaction"),
+)
