@@ -155,7 +155,10 @@ def _inspect_key(rule: TableRule, table: TableSchema) -> Iterator[Finding]:
         return
     key_type = key_type_for(column)
     if isinstance(key_type, str):
-        yield Finding("error", rule.name, f"sharding key '{rule.key}': {key_type}")
+        reason, _, advice = key_type.partition("; use ")
+        yield Finding(
+            "error", rule.name, f"sharding key '{rule.key}': {reason}", f"use {advice}".replace("TABLE ...", f"TABLE {rule.name}")
+        )
     elif getattr(key_type, "padded", False):
         yield Finding(
             "note",

@@ -144,7 +144,7 @@ class ShardSchema:
     unique_keys: list[tuple[str | None, ...]]
     views: list[tuple[str | None, ...]]
     routines: list[str]
-    collations: dict[str, bytes]
+    collations: dict[str, bytes | None]
     server_version: str
     flavour: str
     sql_mode: str

@@ -237,17 +237,13 @@ class MySQLConnection(asyncio.Protocol):
         """Close at once; `kill` also stops what the server is still doing for it."""
         if self.closed:
             return
-        if kill and self.busy:
+        if not self.busy:
+            # Without a goodbye the server would log an aborted connection.
+            self._transport.write(encode_packet(bytes((Command.QUIT,)), 0))
+        elif kill:
             self._on_abandon(self.thread_id)
         self.closed = True
         self._transport.abort()
-
-    def quit(self) -> None:
-        """Say goodbye and close; for an idle connection."""
-        if not self.closed:
-            self.closed = True
-            self._transport.write(encode_packet(bytes((Command.QUIT,)), 0))
-            self._transport.close()
 
 
 class MySQLStream:

@@ -50,7 +50,7 @@ class MySQLEngine:
             async with asyncio.timeout(self._settings.connect_timeout_s):
                 connection = await self._connect(kind)
                 await connection.disable_multi_statements()
-                await connection.set_kind(kind)
+                await _set_kind(connection, kind)
                 return connection
         except TimeoutError:
             reason = "no answer in time"
@@ -100,7 +100,7 @@ class MySQLEngine:
             try:
                 await connection.query(b"KILL %d" % thread_id)
             finally:
-                connection.quit()
+                connection.abort()
         except (ProxyError, ServerError) as error:
             # Gone already, or the server is away: then nothing runs there for us.
             log.debug("kill of %s on %s: %s", thread_id, self.label, error)
@@ -116,19 +116,24 @@ class MySQLEngine:
         [(connection_collation,)] = await self._rows(connection, "SELECT @@collation_connection")
         if connection_collation and ("utf8mb4", connection_collation) not in used:
             used.append(("utf8mb4", connection_collation))
-        collations = {}
+        collations: dict[str, bytes | None] = {"binary": b""}
         for charset, collation in used:
             collations[str(collation).lower()] = await self._space_weight(connection, str(charset), str(collation))
         flavour = "mariadb" if "mariadb" in (version or "").lower() else "mysql"
         names = [row[0] or "" for row in routines]
         return ShardSchema(columns, unique_keys, views, names, collations, version or "", flavour, sql_mode or "")
 
-    async def _space_weight(self, connection: Connection, charset: str, collation: str) -> bytes:
-        """The weight of a space, or b"" for a collation that does not pad."""
-        text = f"CONVERT({{}} USING {charset}) COLLATE {collation}"
-        sql = f"SELECT HEX(WEIGHT_STRING({text.format(repr(' '))})), {text.format(repr('a'))} = {text.format(repr('a '))}"
-        [(weight, padded)] = await self._rows(connection, sql)
-        return bytes.fromhex(weight or "") if padded == "1" else b""
+    async def _space_weight(self, connection: Connection, charset: str, collation: str) -> bytes | None:
+        """The weight of a space, b"" for a collation that does not pad, None where padding is not done at the end."""
+
+        def text(value: str) -> str:
+            return f"CONVERT('{value}' USING {charset}) COLLATE {collation}"
+
+        weights = ", ".join(f"HEX(WEIGHT_STRING({text(value)}))" for value in (" ", "a", "a "))
+        [(space, a, a_space, padded)] = await self._rows(connection, f"SELECT {weights}, {text('a')} = {text('a ')}")
+        if padded != "1":
+            return b""
+        return bytes.fromhex(space or "") if (a or "") + (space or "") == a_space else None
 
     @staticmethod
     async def _rows(connection: Connection, sql: str) -> list[tuple[str | None, ...]]:
@@ -141,3 +146,12 @@ class MySQLEngine:
         for task in list(self._kills):
             task.cancel()
         await asyncio.gather(*self._kills, return_exceptions=True)
+
+
+async def _set_kind(connection: MySQLConnection, kind: ConnectionKind) -> None:
+    """A client's handshake may name a collation that only other servers know; those take the character set's default then."""
+    try:
+        await connection.set_kind(kind)
+    except ServerError:
+        await connection.set_kind((kind[0], kind[1], ""))
+        connection.kind = kind

@@ -28,7 +28,8 @@ class Leases:
         self.held: dict[str, Connection] = {}
         self.began: set[str] = set()
         self.reasons: set[str] = set()
-        self.savepoints: list[bytes] = []
+        # By name, in the order in which they were set.
+        self.savepoints: dict[str, bytes] = {}
         self._state = state
         self._metrics = metrics
         self._borrowed: set[Connection] = set()
@@ -92,7 +93,7 @@ class Leases:
             self._borrowed.discard(connection)
             self.began.add(connection.shard)
             state.in_transaction = True
-            for savepoint in self.savepoints:
+            for savepoint in self.savepoints.values():
                 await connection.query(savepoint)
         elif not state.wants_transaction and state.next_characteristics:
             for characteristic in state.next_characteristics:

@@ -47,6 +47,13 @@ class ResultSink(Protocol):
         """Wait while the client is slow to read."""
 
 
+def insert_info(outcome: Outcome, text: bytes) -> bytes:
+    """What a server would have said of one row, had it been one of several: it says nothing of a single one."""
+    ignores = b"IGNORE" in text[:40].upper()
+    duplicate = outcome.affected == 0 if ignores else outcome.affected == 2
+    return b"Records: 1  Duplicates: %d  Warnings: %d" % (duplicate, outcome.warnings)
+
+
 def add_up(outcomes: Sequence[Outcome]) -> Outcome:
     """The outcome of a write that several shards did a part of."""
     total = Outcome()

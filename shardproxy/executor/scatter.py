@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from shardproxy.backends.engine import Connection, ResultStream
+from shardproxy.errors import ProxyError, ServerError
 from shardproxy.executor.leases import Leases
 from shardproxy.executor.outcome import Outcome, ResultSink
 from shardproxy.executor.relay import fetch_warnings
@@ -13,12 +15,15 @@ from shardproxy.merge.merger import Merger
 from shardproxy.merge.spec import MergeSpec
 from shardproxy.protocol.resultset import ColumnDefinition
 
+# How long the other shards may take to end their answers once one has failed, each.
+_SETTLE_S = 1.0
+
 
 async def scatter_read(
     leases: Leases,
     texts: Mapping[str, bytes],
     spec: MergeSpec,
-    collations: Mapping[str, bytes],
+    collations: Mapping[str, bytes | None],
     literals: Sequence[bytes],
     max_rows: int,
     sink: ResultSink,
@@ -26,6 +31,7 @@ async def scatter_read(
 ) -> Outcome:
     """Ask each shard its text; send the merged rows. Raises before or after rows were sent."""
     connections: list[Connection] = []
+    streams: list[ResultStream] = []
     outcome = Outcome(rows=0)
     try:
         # In a fixed order, so that two statements never wait for each other's connections.
@@ -39,19 +45,19 @@ async def scatter_read(
             check_same_shape(columns, stream.columns)
         merger = Merger(spec, columns, len(streams), collations, literals, max_rows)
         sink.send_header(_visible(columns, spec.hidden, {c.schema for c in connections}, logical_schema))
-        outcome.rows = await _merge(merger, streams, sink)
+        await _merge(merger, streams, sink)
+        outcome.rows = merger.found
         for stream, connection in zip(streams, connections, strict=True):
             part = Outcome(warnings=stream.eof.warnings if stream.eof else 0)
             await fetch_warnings(connection, part)
             outcome.warnings += part.warnings
             outcome.warning_list += part.warning_list
+    except (ServerError, ProxyError):
+        await _settle(leases, connections, streams)
+        raise
     except BaseException:
         for connection in connections:
-            # An error packet ends that shard's response; the others are somewhere in the middle of theirs.
-            if getattr(connection, "busy", False):
-                leases.drop(connection)
-            else:
-                leases.give(connection)
+            leases.drop(connection)
         raise
     for connection in connections:
         leases.give(connection)
@@ -59,8 +65,26 @@ async def scatter_read(
     return outcome
 
 
-async def _merge(merger: Merger, streams: Sequence[ResultStream], sink: ResultSink) -> int:
-    sent = 0
+async def _settle(leases: Leases, connections: Sequence[Connection], streams: Sequence[ResultStream]) -> None:
+    """One shard has failed: let the others come to their ends, which is usually at once, so that their connections live on.
+
+    They may carry a transaction or the session's state. One that goes on for long is given up all the same.
+    """
+    for connection, stream in zip(connections, streams, strict=False):
+        try:
+            async with asyncio.timeout(_SETTLE_S):
+                while getattr(connection, "busy", False) and await stream.next_rows() is not None:
+                    pass
+        except (ServerError, ProxyError, TimeoutError):
+            pass
+    for connection in connections:
+        if getattr(connection, "busy", False) or connection.closed:
+            leases.drop(connection)
+        else:
+            leases.give(connection)
+
+
+async def _merge(merger: Merger, streams: Sequence[ResultStream], sink: ResultSink) -> None:
     open_streams = dict(enumerate(streams))
     while open_streams:
         for source in list(open_streams):
@@ -74,10 +98,8 @@ async def _merge(merger: Merger, streams: Sequence[ResultStream], sink: ResultSi
                 merger.feed(source, rows)
         ready = merger.drain()
         if ready:
-            sent += len(ready)
             sink.send_rows(ready)
             await sink.drain()
-    return sent
 
 
 def _visible(columns: Sequence[ColumnDefinition], hidden: int, physical: set[str], logical: str) -> list[ColumnDefinition]:

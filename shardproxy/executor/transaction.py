@@ -79,12 +79,27 @@ class Transaction:
             if decides:
                 raise
 
-    async def savepoint(self, sql: bytes, *, verb: str) -> None:
-        """SAVEPOINT, ROLLBACK TO and RELEASE on every shard that takes part, and on those that join later."""
+    async def savepoint(self, name: str, sql: bytes, *, verb: str) -> None:
+        """SAVEPOINT, ROLLBACK TO and RELEASE on every shard that takes part; shards that join later get the savepoints first."""
+        known = self._leases.savepoints
+        lowered = name.lower()
+        if verb == "SAVEPOINT":
+            if not self._state.wants_transaction:
+                return
+            await self._everywhere(sql)
+            known.pop(lowered, None)
+            known[lowered] = sql
+            return
+        if lowered not in known:
+            raise ServerError(1305, "42000", f"SAVEPOINT {name} does not exist")
+        await self._everywhere(sql)
+        names = list(known)
+        for later in names[names.index(lowered) + (verb == "ROLLBACK") :]:
+            del known[later]
+
+    async def _everywhere(self, sql: bytes) -> None:
         for shard in sorted(self._leases.began):
             await self._leases.held[shard].query(sql)
-        if verb == "SAVEPOINT" and self._state.wants_transaction:
-            self._leases.savepoints.append(sql)
 
     async def after_error(self, error: ServerError) -> None:
         """Some errors end the transaction on the server; then it ends everywhere."""

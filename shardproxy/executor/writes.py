@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from shardproxy.backends.engine import Connection
 from shardproxy.errors import COMMIT_PARTIAL, SHARDS_DISAGREE, ProxyError, ServerError
 from shardproxy.executor.leases import Leases
-from shardproxy.executor.outcome import Outcome, add_up
+from shardproxy.executor.outcome import Outcome, add_up, insert_info
 from shardproxy.executor.relay import fetch_warnings
 
 
@@ -29,6 +29,9 @@ async def scatter_write(leases: Leases, texts: Mapping[str, bytes], *, in_turn: 
         await _roll_back(leases, connections)
         raise
     await _commit(leases, connections)
+    if not in_turn:
+        for outcome, connection in zip(outcomes, connections, strict=True):
+            outcome.info = outcome.info or insert_info(outcome, texts[connection.shard])
     return add_up(outcomes)
 
 

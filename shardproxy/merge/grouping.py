@@ -11,8 +11,8 @@ from shardproxy.merge.having import holds
 from shardproxy.merge.keys import KeyFunction, RowKey, key_function
 from shardproxy.merge.ordered import KeyedRow
 from shardproxy.merge.spec import Aggregate, Combine, Grouping
-from shardproxy.merge.values import average, average_text, decimal_text, double_text
-from shardproxy.protocol.flags import DECIMAL_TYPES, FLOAT_TYPES, INTEGER_TYPES
+from shardproxy.merge.values import EXACT, average, average_text, decimal_text, double_text
+from shardproxy.protocol.flags import DECIMAL_TYPES, FLOAT_TYPES, INTEGER_TYPES, ColumnType
 from shardproxy.protocol.resultset import ColumnDefinition, Row
 
 _ALL_ONES = (1 << 64) - 1
@@ -25,7 +25,7 @@ class GroupMerge:
         self,
         spec: Grouping,
         columns: Sequence[ColumnDefinition],
-        collations: Mapping[str, bytes],
+        collations: Mapping[str, bytes | None],
         literals: Sequence[bytes],
         max_rows: int,
     ) -> None:
@@ -133,6 +133,9 @@ class GroupMerge:
             elif combine is not Combine.FIRST and aggregate.key is None:
                 exact[column] = states[column]
                 row[column] = _text(states[column], columns[column])
+            elif columns[column].type == ColumnType.YEAR and (raw := row[column]) is not None:
+                # A server that groups through a temporary table sends the year 0 as a number.
+                row[column] = raw.rjust(4, b"0")
         if self._spec.having is not None and not holds(self._spec.having, row, exact, columns, self._literals):
             return
         finished = tuple(row)
@@ -181,9 +184,14 @@ def _text(value: Any, column: ColumnDefinition) -> bytes | None:
     return double_text(value) if isinstance(value, float) else b"%d" % value
 
 
+def _sum(a: Any, b: Any) -> Any:
+    """Decimals are added exactly; Python's own sum would round to 28 digits."""
+    return EXACT.add(a, b) if isinstance(a, Decimal) else a + b
+
+
 _COMBINE: dict[Combine, Callable[[Any, Any], Any]] = {
     Combine.COUNT: lambda a, b: a + b,
-    Combine.SUM: lambda a, b: a + b,
+    Combine.SUM: _sum,
     Combine.BIT_AND: lambda a, b: a & b,
     Combine.BIT_OR: lambda a, b: a | b,
     Combine.BIT_XOR: lambda a, b: a ^ b,

@@ -10,6 +10,7 @@ from shardproxy.errors import UNSUPPORTED_TYPE, ProxyError
 from shardproxy.merge.spec import Comparison, Condition, Logic
 from shardproxy.protocol.flags import DECIMAL_TYPES, FLOAT_TYPES, INTEGER_TYPES
 from shardproxy.protocol.resultset import ColumnDefinition
+from shardproxy.sql.fingerprint import list_items
 
 
 def holds(
@@ -39,7 +40,15 @@ def holds(
         if part.op == "is null":
             return row[part.column] is None
         left = number(part.column)
-        right = [number(part.other)] if part.other is not None else [_literal(literals[slot], negative) for slot, negative in part.slots]
+        right: list[Any] = [number(part.other)] if part.other is not None else []
+        for slot, negative in part.slots:
+            raw = literals[slot]
+            right += [_literal(item, negative) for item in (list_items(raw) if raw[:1] == b"(" else [raw])]
+        if part.op == "in":
+            # x IN (1, NULL) is true for 1 and unknown for anything else.
+            known = [value for value in right if value is not None]
+            found = left is not None and _compare(part, left, known)
+            return True if found else None if left is None or len(known) < len(right) else False
         if left is None or None in right:
             return None
         return _compare(part, left, right)
@@ -76,7 +85,9 @@ def _logic(op: str, values: list[bool | None]) -> bool | None:
     return None if None in values else not deciding
 
 
-def _literal(raw: bytes, negative: bool) -> Decimal | float:
+def _literal(raw: bytes, negative: bool) -> Decimal | float | None:
+    if raw.upper() == b"NULL":
+        return None
     text = raw.decode("ascii", "replace")
     try:
         value: Decimal | float = float(text) if "e" in text.lower() and not text.lower().startswith("0x") else Decimal(text)

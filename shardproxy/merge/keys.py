@@ -6,6 +6,7 @@ the server's own sort key (WEIGHT_STRING); under a PAD SPACE collation as if fil
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -30,6 +31,8 @@ RowKey = tuple[Element, ...]
 KeyFunction = Callable[[Row], RowKey]
 # Weights up to this size are filled up to one length, so that plain bytes compare right.
 _FILLED_BYTES = 1024
+# The servers' default of max_sort_length.
+MAX_SORTED_BYTES = 1024
 
 
 class Padded:
@@ -77,7 +80,7 @@ class Descending:
         return bool(other.value < self.value)
 
 
-def key_function(keys: Sequence[SortKey], columns: Sequence[ColumnDefinition], collations: Mapping[str, bytes]) -> KeyFunction:
+def key_function(keys: Sequence[SortKey], columns: Sequence[ColumnDefinition], collations: Mapping[str, bytes | None]) -> KeyFunction:
     """The function that gives a row its key. `collations` tells the weight of a space for those with PAD SPACE."""
     elements = [_element(key, columns, collations) for key in keys]
     if len(elements) == 1:
@@ -89,23 +92,31 @@ def key_function(keys: Sequence[SortKey], columns: Sequence[ColumnDefinition], c
     return lambda row: tuple([element(row) for element in elements])
 
 
-def _element(key: SortKey, columns: Sequence[ColumnDefinition], collations: Mapping[str, bytes]) -> Callable[[Row], Element]:
+def _element(key: SortKey, columns: Sequence[ColumnDefinition], collations: Mapping[str, bytes | None]) -> Callable[[Row], Element]:
     column = columns[key.value]
     index = key.value
     if isinstance(key.collation, str):
         read = _string_reader(columns[key.value], key.collation, collations)
+        if key.whole:
+            read = _short_only(read)
     elif column.type in STRING_TYPES and not column.is_binary:
         if key.weight is None or not isinstance(key.collation, int):
             raise ProxyError(UNSUPPORTED_TYPE, f"strings in column '{_name(column)}' cannot be compared over several shards")
         return _dynamic_string(key, columns, collations)
     else:
         read = value_reader(column)
+    negated = _negated_decimal if column.type in DECIMAL_TYPES else operator.neg
     numeric = column.type in INTEGER_TYPES or column.type in DECIMAL_TYPES or column.type in FLOAT_TYPES
     if not key.descending:
         return lambda row: (0, 0) if (raw := row[index]) is None else (1, read(raw))
     if numeric and not isinstance(key.collation, str):
-        return lambda row: (1, 0) if (raw := row[index]) is None else (0, -read(raw))
+        return lambda row: (1, 0) if (raw := row[index]) is None else (0, negated(read(raw)))
     return lambda row: (1, 0) if (raw := row[index]) is None else (0, Descending(read(raw)))
+
+
+def _negated_decimal(value: Decimal) -> Decimal:
+    """The minus sign would round to 28 digits."""
+    return value.copy_negate()
 
 
 def value_reader(column: ColumnDefinition) -> Callable[[bytes], Any]:
@@ -126,10 +137,19 @@ def value_reader(column: ColumnDefinition) -> Callable[[bytes], Any]:
     raise ProxyError(UNSUPPORTED_TYPE, f"values of column '{_name(column)}' cannot be compared over several shards")
 
 
-def _string_reader(column: ColumnDefinition, collation: str, collations: Mapping[str, bytes]) -> Callable[[bytes], Any]:
-    pad = collations.get(collation.lower())
-    if pad is None:
-        raise ProxyError(UNSUPPORTED_TYPE, f"collation {collation or 'unknown'} is not known")
+def _short_only(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Refuse a string so long that its server has sorted by a part of it only."""
+
+    def checked(raw: bytes) -> Any:
+        if len(raw) >= MAX_SORTED_BYTES:
+            raise ProxyError(UNSUPPORTED_TYPE, "strings this long cannot be grouped or made distinct over several shards")
+        return read(raw)
+
+    return checked
+
+
+def _string_reader(column: ColumnDefinition, collation: str, collations: Mapping[str, bytes | None]) -> Callable[[bytes], Any]:
+    pad = b"" if collation == "binary" else _pad_of(collation.lower(), collations)
     if not pad:
         return bytes
     size = column.length
@@ -141,7 +161,16 @@ def _string_reader(column: ColumnDefinition, collation: str, collations: Mapping
     return lambda raw: raw + pad * ((size - len(raw)) // width)
 
 
-def _dynamic_string(key: SortKey, columns: Sequence[ColumnDefinition], collations: Mapping[str, bytes]) -> Callable[[Row], Element]:
+def _pad_of(collation: str, collations: Mapping[str, bytes | None]) -> bytes:
+    pad = collations.get(collation, b"?")
+    if pad == b"?":
+        raise ProxyError(UNSUPPORTED_TYPE, f"collation {collation or 'unknown'} is not known")
+    if pad is None:
+        raise ProxyError(UNSUPPORTED_TYPE, f"strings under collation {collation} can be compared over several shards in short columns only")
+    return pad
+
+
+def _dynamic_string(key: SortKey, columns: Sequence[ColumnDefinition], collations: Mapping[str, bytes | None]) -> Callable[[Row], Element]:
     """A string expression: its collation comes with each row."""
     weight, collation, descending = key.weight, key.collation, key.descending
     assert weight is not None and isinstance(collation, int)
@@ -155,10 +184,10 @@ def _dynamic_string(key: SortKey, columns: Sequence[ColumnDefinition], collation
         if name == "binary":
             value: Any = row[key.value]
         else:
-            pad = collations.get(name)
-            if pad is None:
-                raise ProxyError(UNSUPPORTED_TYPE, f"collation {name} is not known")
+            pad = _pad_of(name, collations)
             value = Padded(raw, pad) if pad else raw
+            if key.whole and len(raw) >= MAX_SORTED_BYTES:
+                raise ProxyError(UNSUPPORTED_TYPE, "strings this long cannot be grouped or made distinct over several shards")
         return (0, Descending(value)) if descending else (1, value)
 
     return element

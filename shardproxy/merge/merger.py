@@ -22,7 +22,7 @@ class Merger:
         spec: MergeSpec,
         columns: Sequence[ColumnDefinition],
         sources: int,
-        collations: Mapping[str, bytes],
+        collations: Mapping[str, bytes | None],
         literals: Sequence[bytes],
         max_rows: int,
     ) -> None:
@@ -40,6 +40,8 @@ class Merger:
         self._ordered = OrderedMerge(sources)
         self._groups = GroupMerge(spec.grouping, columns, collations, literals, max_rows) if spec.grouping else None
         self._finished = False
+        # What FOUND_ROWS() says: the rows up to the limit, those that OFFSET skips included.
+        self.found = 0
 
     def feed(self, source: int, payloads: Sequence[bytes]) -> None:
         """Rows of one source, in its order."""
@@ -99,9 +101,11 @@ class Merger:
         if self._skip:
             skipped = min(self._skip, len(payloads))
             self._skip -= skipped
+            self.found += skipped
             payloads = payloads[skipped:]
         if self._left >= 0:
             payloads = payloads[: self._left]
             self._left -= len(payloads)
             self.done = self._left == 0
+        self.found += len(payloads)
         return payloads

@@ -13,12 +13,17 @@ from enum import Enum
 @dataclass(frozen=True, slots=True)
 class SortKey:
     """One key of an ordering. Strings are compared by `weight`, a column with the collation's own sort key; `collation` is
-    either its name or the number of a column that tells it. Other types need no weight."""
+    either its name or the number of a column that tells it. Other types need no weight.
+
+    `whole`: equal values must stand side by side. A server sorts by a prefix of long strings only (max_sort_length), so such a
+    key refuses them.
+    """
 
     value: int
     descending: bool = False
     weight: int | None = None
     collation: str | int | None = None
+    whole: bool = False
 
 
 class Combine(Enum):

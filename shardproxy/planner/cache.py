@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 
-from shardproxy.errors import ProxyError
+from shardproxy.errors import TOO_COMPLEX, ProxyError
 from shardproxy.planner.plan import AnyPlan
 
 CachedPlan = AnyPlan | ProxyError
@@ -31,6 +31,9 @@ class PlanCache:
     def __len__(self) -> int:
         return len(self._plans)
 
+    def __contains__(self, shape: bytes) -> bool:
+        return shape in self._plans or shape in self._fixed
+
     def get(self, shape: bytes, literals: list[bytes]) -> AnyPlan:
         """The plan for a statement; raises its refusal."""
         key: object = shape
@@ -48,11 +51,19 @@ class PlanCache:
 
     def _miss(self, shape: bytes, literals: list[bytes]) -> AnyPlan:
         self.misses += 1
-        plan: CachedPlan
+        return self.add(shape, literals, self.build(shape, literals))
+
+    def build(self, shape: bytes, literals: list[bytes]) -> CachedPlan:
+        """Plan a statement without touching the cache; a refusal is given, not raised. May run in a thread."""
         try:
-            plan = self._build(shape, literals)
+            return self._build(shape, literals)
         except ProxyError as error:
-            plan = error
+            return error
+        except RecursionError:
+            return ProxyError(TOO_COMPLEX, "the statement is nested too deeply")
+
+    def add(self, shape: bytes, literals: list[bytes], plan: CachedPlan) -> AnyPlan:
+        """Keep a plan that was built; gives it back, or raises its refusal."""
         if len(shape) <= MAX_SHAPE_BYTES:
             key: object = shape
             fixed = set(self._fixed.get(shape, ()))

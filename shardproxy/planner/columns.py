@@ -18,8 +18,8 @@ _TEXT = frozenset(("char", "varchar", "tinytext", "text", "mediumtext", "longtex
 _BY_NUMBER = frozenset(("enum", "set"))
 _UNORDERED = frozenset(("json", "geometry", "point", "linestring", "polygon", "uuid", "inet4", "inet6", "vector"))
 _NUMERIC_NODES = (exp.Count, exp.Sum, exp.Avg)
-# Beyond this a server sorts by a prefix of the string (max_sort_length), so equal strings need not stand side by side.
-_SORTED_CHARS = 255
+# Columns up to this many characters are padded by the server, so that their sort keys are plain bytes.
+_PADDED_CHARS = 120
 
 
 class ShardColumns:
@@ -86,21 +86,28 @@ class ShardColumns:
             if isinstance(node, _NUMERIC_NODES):
                 return SortKey(value, descending)
             weight = self.hide([b"WEIGHT_STRING(", *text, b")"])
-            return SortKey(value, descending, weight, self.hide([b"COLLATION(", *text, b")"]))
+            return SortKey(value, descending, weight, self.hide([b"COLLATION(", *text, b")"]), whole=exact)
         if column.data_type in _UNORDERED:
             raise ProxyError(CROSS_SHARD_ORDER, f"values of type {column.data_type} cannot be ordered over several shards")
-        if exact and column.max_chars > _SORTED_CHARS:
-            raise ProxyError(
-                CROSS_SHARD_ORDER,
-                f"column '{column.name}' is too long to be grouped or made distinct over several shards",
-            )
+        if exact and column.data_type == "bit":
+            # A server that groups or sorts BIT through a temporary table sends it as a number.
+            raise ProxyError(CROSS_SHARD_ORDER, f"BIT column '{column.name}' cannot be grouped or made distinct over several shards")
         if column.data_type in _TEXT:
-            return SortKey(self.hide([b"WEIGHT_STRING(", *text, b")"]), descending, collation=column.collation or "")
+            return self._text_key(column, text, descending=descending, exact=exact)
         if column.data_type in _BY_NUMBER:
             return SortKey(self.hide([b"(", *text, b" + 0)"]), descending)
         if column.data_type == "float":
             return SortKey(self.hide([b"(", *text, b" + 0e0)"]), descending)
         return SortKey(self.hide(text) if visible is None else visible, descending)
+
+    def _text_key(self, column: Column, text: list[Piece], *, descending: bool, exact: bool) -> SortKey:
+        """Strings are compared by the server's own sort key. A short column's can be padded there, whatever its collation is."""
+        collation = (column.collation or "").lower()
+        pads = self.scopes.context.catalog.collations.get(collation, b"") != b""
+        if pads and column.max_chars <= _PADDED_CHARS:
+            weight = self.hide([b"WEIGHT_STRING(", *text, b" AS CHAR(%d))" % column.max_chars])
+            return SortKey(weight, descending, collation="binary", whole=exact)
+        return SortKey(self.hide([b"WEIGHT_STRING(", *text, b")"]), descending, collation=collation, whole=exact)
 
     def same(self, a: exp.Expression, b: exp.Expression) -> bool:
         """Whether two expressions are the same. Where literals are part of that, the plan depends on their values."""

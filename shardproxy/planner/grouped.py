@@ -36,6 +36,9 @@ _COMBINES: dict[type[exp.Expression], Combine] = {
 }
 # Expressions that can be written out again without changing their meaning.
 _REWRITABLE = (
+    exp.Mod,
+    exp.Div,
+    exp.IntDiv,
     exp.Column,
     exp.Identifier,
     exp.Literal,
@@ -116,7 +119,7 @@ class _Builder:
 
     def _extreme_key(self, node: exp.AggFunc, text: list[Piece], number: int) -> SortKey:
         column = self.columns.column_of(node.this)
-        if column is not None and column.data_type in ("json", "geometry", "uuid", "inet4", "inet6", "vector"):
+        if column is not None and column.data_type in ("bit", "json", "geometry", "uuid", "inet4", "inet6", "vector"):
             raise ProxyError(
                 CROSS_SHARD_FUNCTION,
                 f"{node.sql_name()} of type {column.data_type} cannot be merged from several shards",
@@ -163,7 +166,9 @@ class _Builder:
 
     def merged_column(self, node: exp.Expression, *, ordinals: bool = False) -> int:
         """The column of a grouped row that an expression of HAVING or ORDER BY means, added where it is not selected."""
-        visible = self.columns.visible_of(node) if ordinals or not isinstance(node, exp.Literal) else None
+        if not ordinals and not isinstance(node, (exp.Column, exp.AggFunc)):
+            raise ProxyError(CROSS_SHARD_EXPRESSION, "HAVING over several shards takes group keys, aggregates and aliases")
+        visible = self.columns.visible_of(node)
         if visible is not None:
             return visible
         for group, at, text in zip(self.group_nodes, self.group_visible, self.group_texts, strict=True):
@@ -259,11 +264,19 @@ def _orders(builder: _Builder) -> tuple[list[tuple[int, bool]], tuple[SortKey, .
                 if isinstance(extra, int) and extra not in builder.aggregates:
                     builder.aggregates[extra] = Aggregate(extra, Combine.FIRST)
         elif aggregate.key is not None:
+            _check_not_enum(columns, node if number < 0 else columns.nodes[number])
             key = SortKey(number, item.descending, aggregate.key.weight, aggregate.key.collation)
         else:
             key = SortKey(number, item.descending)
         final.append(key)
     return [(p, False) for p in range(len(builder.group_nodes))], tuple(final)
+
+
+def _check_not_enum(columns: ShardColumns, node: exp.Expression) -> None:
+    """A server picks MIN(enum) as a string and sorts it as a number, which its text does not tell."""
+    column = columns.column_of(node.this) if isinstance(node, exp.AggFunc) else None
+    if column is not None and column.data_type in ("enum", "set"):
+        raise ProxyError(CROSS_SHARD_ORDER, f"MIN or MAX of {column.data_type.upper()} column '{column.name}' cannot be ordered by")
 
 
 def _group_position(builder: _Builder, node: exp.Expression) -> int | None:

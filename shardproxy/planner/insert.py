@@ -53,16 +53,16 @@ def plan_insert(statement: Statement, context: PlanContext, edits: list[Edit], *
     if scheme is Scheme.UNSHARDED:
         if selects:
             _check_sources(statement, context, table, selected=selected)
-        keeps = _gives_auto_value(statement, parts, table)
+        auto = _auto_slots(statement, parts, table)
         route = Route(Opcode.FIXED, table.rule.shard)
-        return Plan(Kind.INSERT, route, template, writes=True, tables=(table.name,), keeps_insert_id=keeps)
+        return Plan(Kind.INSERT, route, template, writes=True, tables=(table.name,), auto_slots=auto)
     if scheme is Scheme.REFERENCE:
         if selects:
             raise ProxyError(CROSS_SHARD_WRITE, "INSERT ... SELECT into a reference table is not supported")
         check_deterministic(tokens)
         route = Route(Opcode.EVERY)
-        keeps = _gives_auto_value(statement, parts, table)
-        return Plan(Kind.INSERT, route, template, writes=True, reference_write=True, tables=(table.name,), keeps_insert_id=keeps)
+        auto = _auto_slots(statement, parts, table)
+        return Plan(Kind.INSERT, route, template, writes=True, reference_write=True, tables=(table.name,), auto_slots=auto)
     if selects:
         spec = CROSS_SHARD_WRITE if parts.form not in ("VALUES", "VALUE", "SET") else CROSS_SHARD_SUBQUERY
         raise ProxyError(spec, "INSERT into a sharded table takes values, not a SELECT")
@@ -139,16 +139,23 @@ def _auto_column(table: ResolvedTable, columns: list[str]) -> tuple[int, str]:
     return position, auto
 
 
-def _gives_auto_value(statement: Statement, parts: _Parts, table: ResolvedTable) -> bool:
-    """Whether the first row gives its AUTO_INCREMENT column a value of its own."""
+def _auto_slots(statement: Statement, parts: _Parts, table: ResolvedTable) -> tuple[int, ...] | None:
+    """The literals that the rows give an AUTO_INCREMENT column; None where the server chooses a value, whatever they are."""
     auto = next((c.name for c in table.schema.columns if c.auto_increment), None) if table.schema else None
     if auto is None or table.schema is None or parts.form not in ("VALUES", "VALUE"):
-        return False
+        return None
     columns = parts.columns or [column.name for column in table.schema.columns]
     position = next((i for i, name in enumerate(columns) if name.lower() == auto.lower()), -1)
-    values = _values(statement.tokens, parts.body + 1) if position >= 0 else []
-    value = values[position] if position < len(values) else []
-    return len(value) == 1 and value[0].kind is TokenKind.NUMBER and value[0].text.strip("0.") != ""
+    slots = []
+    at = parts.body + 1
+    for _ in range(parts.rows if position >= 0 else 0):
+        values = _values(statement.tokens, at)
+        value = _operand(statement, values[position]) if position < len(values) else None
+        if value is None:
+            return None
+        slots.append(value.slot)
+        at = skip_parentheses(statement.tokens, at) + 1
+    return tuple(slots) or None
 
 
 def _plan_rows(statement: Statement, parts: _Parts, table: ResolvedTable, template: Template | None) -> Plan:
@@ -169,7 +176,7 @@ def _plan_rows(statement: Statement, parts: _Parts, table: ResolvedTable, templa
             insert=insert,
             writes=True,
             tables=(table.name,),
-            keeps_insert_id=True,
+            auto_slots=(),
         )
     tokens = statement.tokens
     values = _values(tokens, parts.body + 1)
@@ -237,10 +244,10 @@ def _point_plan(
             insert=many,
             writes=True,
             tables=(table.name,),
-            keeps_insert_id=True,
+            auto_slots=(),
         )
     route = Route(Opcode.KEYED, point=Point(insert.placement, value.slot, value.negative))
-    return Plan(Kind.INSERT, route, template, insert=insert, writes=True, tables=(table.name,), keeps_insert_id=True)
+    return Plan(Kind.INSERT, route, template, insert=insert, writes=True, tables=(table.name,), auto_slots=())
 
 
 def _values(tokens: list[Token], start: int) -> list[list[Token]]:
@@ -258,6 +265,8 @@ def _values(tokens: list[Token], start: int) -> list[list[Token]]:
 
 
 def _operand(statement: Statement, value: list[Token]) -> Operand | None:
+    while len(value) > 2 and value[0].text == "(" and value[-1].text == ")":
+        value = value[1:-1]
     negative = len(value) == 2 and value[0].text == "-"
     if len(value) != (2 if negative else 1):
         return None

@@ -133,8 +133,8 @@ class Plan:
     instead, with `merge` saying how the answers become one; a write on several shards has neither, its counts are added up.
     `refusal` is what a client is told where the route comes to more than one shard. `fixed_slots` are the literals whose values
     the plan depends on. `split_list` is a list behind IN of which each shard gets its own part only. `system` marks questions
-    about the schema, in which the shards' schema name is replaced by the logical one both ways. `keeps_insert_id`: the statement
-    gives AUTO_INCREMENT values itself, so LAST_INSERT_ID() stays as it was. `point` is set where the text can go straight to the
+    about the schema, in which the shards' schema name is replaced by the logical one both ways. `auto_slots` are the literals
+    that it gives to an AUTO_INCREMENT column: unless one of them is zero, LAST_INSERT_ID() stays as it was. `point` is set where the text can go straight to the
     shard that one literal names.
     """
 
@@ -153,7 +153,7 @@ class Plan:
     pin: str = ""
     tables: tuple[str, ...] = ()
     fixed_slots: tuple[int, ...] = ()
-    keeps_insert_id: bool = False
+    auto_slots: tuple[int, ...] | None = None
     point: Point | None = field(init=False)
 
     def __post_init__(self) -> None:

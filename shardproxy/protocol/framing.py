@@ -69,9 +69,10 @@ class PacketReader:
             if len(buffer) - start < 4:
                 return None
             length = buffer[start] | buffer[start + 1] << 8 | buffer[start + 2] << 16
-            if self._parts_bytes + length > self.max_payload_bytes:
-                raise ProxyError(PACKET_TOO_LARGE, "got a packet bigger than 'max_allowed_packet' bytes", fatal=True)
             sequence = buffer[start + 3]
+            if self._parts_bytes + length > self.max_payload_bytes:
+                self.sequence = sequence
+                raise ProxyError(PACKET_TOO_LARGE, "got a packet bigger than 'max_allowed_packet' bytes", fatal=True)
             if self.expect is not None and sequence != self.expect:
                 raise ProxyError(OUT_OF_ORDER, "got packets out of order", fatal=True)
             end = start + 4 + length

@@ -15,7 +15,7 @@ from shardproxy.protocol.scanner import (
 from shardproxy.protocol.wire_types import MalformedPacket, read_lenenc_int
 
 # A server that announces more is not believed; no SELECT has more columns.
-MAX_COLUMNS = 4096
+MAX_COLUMNS = 65_535
 
 
 class ResultReader:

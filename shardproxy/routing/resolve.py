@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
 from shardproxy.planner.context import PlanContext
 from shardproxy.planner.plan import AllOf, AnyOf, KeyRoute, OneOf, Opcode, Operand, Predicate, Route, Within
+from shardproxy.sql.fingerprint import list_items
 from shardproxy.topology.keys import Key, Unprovable, is_string
 from shardproxy.topology.placement import Placement
 
-_LIST_ITEM: Final = re.compile(rb"""\s*([+-]?[0-9][^,)\s]*|'(?:[^'\\]++|\\.|'')*+')\s*[,)]""", re.DOTALL)
+# A longer list goes to all shards as it is: finding out which it concerns would hold up other clients.
+MAX_LIST_BYTES = 128 * 1024
 
 
 def resolve(route: Route, context: PlanContext, literals: list[bytes], codec: str) -> tuple[str, ...]:
@@ -47,15 +46,14 @@ def key_of(placement: Placement, raw: bytes, negative: bool, codec: str) -> Key 
     return placement.key_type.from_literal(b"-" + raw if negative else raw, codec)
 
 
-def list_items(raw: bytes) -> list[bytes]:
-    """The elements of a literal list `(a, b, ...)`, as written."""
-    return _LIST_ITEM.findall(raw, 1)
-
-
 def split_list(raw: bytes, placement: Placement, codec: str) -> dict[str, bytes] | None:
     """For each shard the part of a literal list that it can hold, or None where that cannot be told."""
+    if len(raw) > MAX_LIST_BYTES:
+        return None
     parts: dict[str, list[bytes]] = {}
     for item in list_items(raw):
+        if item.upper() == b"NULL":
+            continue
         key = placement.key_type.from_literal(item, codec)
         if isinstance(key, Unprovable):
             return None
@@ -85,9 +83,13 @@ def _one_of(predicate: OneOf, placement: Placement, literals: list[bytes], codec
     raws: list[bytes] = []
     for operand in predicate.operands:
         raw = literals[operand.slot]
+        if len(raw) > MAX_LIST_BYTES:
+            return None
         raws += list_items(raw) if raw[:1] == b"(" else [b"-" + raw if operand.negative else raw]
+    # Nothing equals NULL.
+    raws = [raw for raw in raws if raw.upper() != b"NULL"]
     # A list of strings and numbers together is compared by other rules than each of its elements alone.
-    if len({is_string(raw) for raw in raws}) != 1:
+    if len({is_string(raw) for raw in raws}) > 1:
         return None
     found = set()
     for raw in raws:

@@ -46,7 +46,7 @@ class ClientConnection(asyncio.Protocol):
     """One client; a `session.Channel`."""
 
     __slots__ = (
-        "_busy", "_drained", "_exchange", "_listener", "_paused_reading", "_reader", "_sequence", "_session", "_timer", "_tls",
+        "_busy", "_checking", "_drained", "_exchange", "_listener", "_paused_reading", "_reader", "_sequence", "_session", "_timer", "_tls",
         "_transport", "capabilities", "closed", "last_active", "slow", "source",
     )  # fmt: skip
 
@@ -58,6 +58,7 @@ class ClientConnection(asyncio.Protocol):
         self.last_active = 0.0
         self._listener = listener
         self._busy = False
+        self._checking: asyncio.Task[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._exchange: LoginExchange | None = None
         self._paused_reading = False
@@ -111,6 +112,7 @@ class ClientConnection(asyncio.Protocol):
                 session = self._session
                 assert session is not None
                 session.started_at = perf_counter()
+                session.first_sequence = 1
                 session.query(data[5:], data)
                 return
         self._reader.feed(data)
@@ -212,6 +214,7 @@ class ClientConnection(asyncio.Protocol):
         if payload[:1] == bytes((Command.CHANGE_USER,)):
             self._change_user(payload)
         else:
+            self._session.first_sequence = (self._reader.sequence + 1) & 0xFF
             self._session.command(payload)
 
     def _fail(self, error: ProxyError) -> None:
@@ -250,7 +253,7 @@ class ClientConnection(asyncio.Protocol):
         self._reader.expect = self._sequence & 0xFF
         if reply.password is not None:
             self._busy = True
-            asyncio.get_running_loop().create_task(self._check_password(reply.password))
+            self._checking = asyncio.get_running_loop().create_task(self._check_password(reply.password))
         elif reply.done:
             self._logged_in()
 

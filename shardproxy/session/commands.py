@@ -68,7 +68,7 @@ async def set_option(session: Session, payload: bytes) -> None:
     option, _ = read_int(payload, 1, 2)
     if option != 1:
         raise ProxyError(UNSUPPORTED_STATEMENT, "multi-statements are not supported yet")
-    Sink(session.channel, session.state.status).send_eof(EofPacket(0, session.state.status))
+    Sink(session.channel, session.state.status, session.first_sequence).send_eof(EofPacket(0, session.state.status))
 
 
 async def field_list(session: Session, payload: bytes) -> None:
@@ -130,7 +130,7 @@ async def refuse_command(session: Session, payload: bytes) -> None:
 
 def send_ok(session: Session) -> None:
     """An OK without news."""
-    Sink(session.channel, session.state.status).send_ok(OkPacket(status=session.state.status))
+    Sink(session.channel, session.state.status, session.first_sequence).send_ok(OkPacket(status=session.state.status))
 
 
 def use_schema(session: Session, name: str) -> None:

@@ -89,7 +89,7 @@ async def _commit(session: Session, statement: Statement, sink: Sink) -> None:
 async def _rollback(session: Session, statement: Statement, sink: Sink) -> None:
     words = statement.words(4)
     if "TO" in words:
-        await session.executor.transaction.savepoint(_sql(statement), verb="ROLLBACK")
+        await session.executor.transaction.savepoint(_name(statement), _sql(statement), verb="ROLLBACK")
         _ok(session, sink)
         return
     await session.executor.transaction.rollback()
@@ -108,8 +108,12 @@ def _after_end(session: Session, statement: Statement, sink: Sink) -> None:
 
 
 async def _savepoint(session: Session, statement: Statement, sink: Sink) -> None:
-    await session.executor.transaction.savepoint(_sql(statement), verb=statement.verb)
+    await session.executor.transaction.savepoint(_name(statement), _sql(statement), verb=statement.verb)
     _ok(session, sink)
+
+
+def _name(statement: Statement) -> str:
+    return unquote_name(statement.tokens[-1].text)
 
 
 def _sql(statement: Statement) -> bytes:

@@ -86,9 +86,10 @@ class Router:
         catalog, self.findings = await self.backends.load_catalog(self.topology)
         if replace(catalog, version=self.catalog.version) == self.catalog:
             return
+        known = dict(self.context.problems)
         self.catalog = catalog
         self._bind()
-        for table, problem in self.context.problems.items():
+        for table, problem in self.context.problems.items() - known.items():
             log.warning("table cannot be served", extra={"table": table, "reason": problem})
 
     def start(self) -> None:

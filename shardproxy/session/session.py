@@ -20,6 +20,7 @@ from shardproxy.executor.leases import Leases
 from shardproxy.executor.outcome import Outcome
 from shardproxy.executor.relay import fetch_warnings, lost_error, outcome_of
 from shardproxy.executor.state import ClientState
+from shardproxy.planner.cache import PlanCache
 from shardproxy.planner.plan import AnyPlan, DdlPlan, LocalPlan, Plan, Point
 from shardproxy.protocol.flags import AUTOCOMMIT, SESSION_STATUS_MASK
 from shardproxy.protocol.framing import encode_packet
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 
 # A longer INSERT is planned by its first row; looking for every literal in it would take longer than running it.
 LONG_INSERT_BYTES = 8 * 1024
+LONG_SHAPE_BYTES = 2 * 1024
 
 
 class Session:
@@ -50,11 +52,14 @@ class Session:
         self.leases = Leases(router.backends.pools, self.state, router.metrics)
         self.executor = Executor(self.leases, self.state, router.metrics, self.answer, router.limits.merge_rows)
         self.statement = b""
+        # Number of the first packet of an answer: 1, unless the command itself took several packets.
+        self.first_sequence = 1
         self.started_at = 0.0
         self.closed = False
         self._task: asyncio.Task[None] | None = None
         self._plan: Plan | None = None
         self._pool: Pool
+        self._literals: list[bytes] = []
         self._plain = True
         self._retried = False
 
@@ -83,7 +88,7 @@ class Session:
         except asyncio.CancelledError:
             raise
         except Exception:
-            log.exception("internal error", extra={"thread": self.state.thread_id})
+            log.exception("internal error", extra={"client": self.state.thread_id})
             self.send_error(ProxyError(INTERNAL, "internal error; the proxy's log has more", fatal=True))
         self._task = None
         state = self.state
@@ -105,11 +110,14 @@ class Session:
             if b"/*" in text and (b"/*!" in text or b"/*M!" in text):
                 text = expand_executable_comments(text, *self._server())
                 packet = encode_packet(b"\x03" + text, 0)
-            if len(text) > LONG_INSERT_BYTES:
-                plan, literals = self._long_plan(text)
-            else:
-                shape, literals = fingerprint(text)
-                plan = self.router.plans[self.state.schema is not None].get(shape, literals)
+            if len(text) > LONG_INSERT_BYTES and self._long_insert(text):
+                return
+            shape, literals = fingerprint(text)
+            plans = self.router.plans[self.state.schema is not None]
+            if len(shape) > LONG_SHAPE_BYTES and shape not in plans:
+                self.start(self._plan_beside(plans, shape, text, literals))
+                return
+            plan = plans.get(shape, literals)
             if self._plain and type(plan) is Plan and plan.point is not None and self._try_short(plan, plan.point, packet, literals):
                 return
         except ShardproxyError as error:
@@ -117,24 +125,28 @@ class Session:
             self._finished()
             return
         except Exception:
-            log.exception("internal error", extra={"thread": self.state.thread_id})
+            log.exception("internal error", extra={"client": self.state.thread_id})
             self.send_error(ProxyError(INTERNAL, "internal error; the proxy's log has more", fatal=True))
             self._finished()
             return
         self.start(self._run(plan, text, literals))
 
-    def _long_plan(self, text: bytes) -> tuple[AnyPlan, list[bytes]]:
-        plans = self.router.plans[self.state.schema is not None]
-        if has_rows(text):
-            shape, literals = fingerprint(first_row_only(text))
-            plan = plans.get(shape, literals)
-            if isinstance(plan, Plan) and plan.insert is not None:
-                return plan.for_many_rows(), literals
-            # An unsharded or reference table: its text goes as it is, or needs all its literals.
-            if isinstance(plan, Plan) and plan.template is None:
-                return plan, literals
-        shape, literals = fingerprint(text)
-        return plans.get(shape, literals), literals
+    async def _plan_beside(self, plans: PlanCache, shape: bytes, text: bytes, literals: list[bytes]) -> None:
+        """Plan a long statement in a thread: parsing takes long enough for other clients to notice."""
+        built = await asyncio.get_running_loop().run_in_executor(None, plans.build, shape, literals)
+        await self._run(plans.add(shape, literals, built), text, literals)
+
+    def _long_insert(self, text: bytes) -> bool:
+        """Start a long INSERT, planned by its first row alone; False where it is something else."""
+        if not has_rows(text):
+            return False
+        shape, literals = fingerprint(first_row_only(text))
+        plan = self.router.plans[self.state.schema is not None].get(shape, literals)
+        if not isinstance(plan, Plan) or (plan.insert is None and plan.template is not None):
+            # The session's own values in it have to be filled in, row by row: that needs all its literals.
+            return False
+        self.start(self._run(plan.for_many_rows(), text, literals))
+        return True
 
     def _server(self) -> tuple[str, int]:
         catalog = self.router.catalog
@@ -157,6 +169,7 @@ class Session:
             return False
         self._plan = plan
         self._pool = pool
+        self._literals = literals
         pool.statements[plan.kind.value] += 1
         self.channel.source = connection
         connection.relay(packet, self)
@@ -228,11 +241,11 @@ class Session:
     # -- the long way -------------------------------------------------------------------------------------------------
 
     async def _run(self, plan: AnyPlan, text: bytes, literals: list[bytes]) -> None:
-        sink = Sink(self.channel, self.state.status)
+        self._literals = literals
+        sink = Sink(self.channel, self.state.status, self.first_sequence)
         if isinstance(plan, LocalPlan):
             await run_local(self, plan, text, literals, sink)
             return
-        self._sink = sink
         try:
             if isinstance(plan, DdlPlan):
                 async with self.router.ddl_lock:
@@ -253,24 +266,28 @@ class Session:
     def _end(self, plan: AnyPlan | None, outcome: Outcome, sink: Sink) -> None:
         """Send the packet that ends a response and remember what the session must know of it."""
         state = self.state
-        state.warnings = outcome.warning_list
+        state.warnings = [(level, code, self._renamed(message)) for level, code, message in outcome.warning_list]
         state.error_count = sum(level == b"Error" for level, _, _ in outcome.warning_list)
         if outcome.rows >= 0:
             state.found_rows, state.row_count = outcome.rows, -1
             sink.send_eof(EofPacket(outcome.warnings, self._status(outcome)))
             return
         state.row_count = outcome.affected
-        generated = outcome.insert_id and not (isinstance(plan, Plan) and plan.keeps_insert_id)
-        if generated:
+        if outcome.insert_id and not (isinstance(plan, Plan) and self._chose_ids(plan)):
             state.last_insert_id = outcome.insert_id
         sink.send_ok(OkPacket(outcome.affected, outcome.insert_id, self._status(outcome), outcome.warnings, outcome.info))
+
+    def _chose_ids(self, plan: Plan) -> bool:
+        """Whether the statement gave all its AUTO_INCREMENT values itself: the server then reports one that it did not choose."""
+        literals = self._literals
+        return plan.auto_slots is not None and all(literals[slot].strip(b"'\"0.") for slot in plan.auto_slots)
 
     def _status(self, outcome: Outcome) -> int:
         return (outcome.status & ~SESSION_STATUS_MASK) | self.state.status
 
     # -- errors and the end -------------------------------------------------------------------------------------------
 
-    def send_error(self, error: ShardproxyError, *, sequence: int = 1, fatal: bool = False) -> None:
+    def send_error(self, error: ShardproxyError, *, sequence: int | None = None, fatal: bool = False) -> None:
         """Send an ERR packet; a fatal error also closes the connection."""
         if not isinstance(error, (ProxyError, ServerError)):
             error = ProxyError(INTERNAL, str(error))
@@ -287,7 +304,7 @@ class Session:
         state.warnings = [(b"Error", b"%d" % error.errno, message.encode("utf-8", "replace"))]
         state.error_count = 1
         if not self.closed:
-            Sink(self.channel, state.status, sequence).send_error(packet)
+            Sink(self.channel, state.status, self.first_sequence if sequence is None else sequence).send_error(packet)
             if fatal:
                 self.close()
                 self.channel.close()
@@ -301,6 +318,9 @@ class Session:
                     message = message.replace(f"{mark}{physical}.", f"{mark}{self.router.logical_schema}.")
                     message = message.replace(f"{mark}{physical}{mark}", f"{mark}{self.router.logical_schema}{mark}")
         return message
+
+    def _renamed(self, message: bytes) -> bytes:
+        return self.in_logical_names(message.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
     def answer(self, value: Any) -> bytes:
         """The session's own value as an SQL literal."""

@@ -35,6 +35,7 @@ _REFUSED = frozenset(
     )
 )  # fmt: skip
 _HARMLESS = {"sql_select_limit": (b"DEFAULT", b"18446744073709551615"), "sql_auto_is_null": (b"0", b"OFF", b"DEFAULT")}
+MAX_ASSIGNMENTS = 256
 _LEXING_MODES = (
     "ANSI_QUOTES",
     "NO_BACKSLASH_ESCAPES",
@@ -67,7 +68,10 @@ async def run_set(session: Session, statement: Statement) -> None:
     charset: tuple[str, str] | None = None
     autocommit: bool | None = None
     kept: list[Assignment] = []
-    for part in _split(tokens[1:]):
+    parts = _split(tokens[1:])
+    if len(parts) > MAX_ASSIGNMENTS:
+        raise ProxyError(UNSUPPORTED_SETTING, f"one SET may make {MAX_ASSIGNMENTS} assignments")
+    for part in parts:
         if not part:
             raise ProxyError(SYNTAX, "You have an error in your SQL syntax near SET")
         first = part[0].upper
@@ -89,7 +93,7 @@ async def run_set(session: Session, statement: Statement) -> None:
     if kept:
         await _keep(session, statement, kept)
     if charset is not None:
-        _use_charset(session, *charset)
+        await _use_charset(session, *charset)
     if autocommit is not None:
         await set_autocommit(session, autocommit)
 
@@ -102,11 +106,18 @@ async def set_autocommit(session: Session, value: bool) -> None:
     state.autocommit = value
 
 
-def _use_charset(session: Session, name: str, collation: str) -> None:
+async def _use_charset(session: Session, name: str, collation: str) -> None:
     charset = charset_by_name(name, collation)
     if charset is None:
         raise ProxyError(UNKNOWN_CHARSET, f"character set '{name}' is not supported; use utf8mb4")
     state = session.state
+    if collation:
+        # Only a server knows whether there is such a collation and whether it fits.
+        connection = await session.leases.take(session.router.topology.default_shard)
+        try:
+            await connection.set_kind((state.kind[0], charset.name, charset.collation))
+        finally:
+            session.leases.give(connection)
     state.kind = (state.kind[0], charset.name, charset.collation)
     state.codec = charset.codec
 

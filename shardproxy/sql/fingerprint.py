@@ -3,6 +3,9 @@
 It runs for every statement, so it is one regular expression over bytes and nothing more. A literal list behind IN counts as
 one literal, so that lists of any length share a plan. Comments are dropped, but for optimizer hints; identifiers in backticks
 stay. Text where only ASCII bytes mean ASCII characters is assumed (see `protocol.charsets`).
+
+Text is hostile: whatever is not terminated reaches to the end of the text, so that no pattern looks at a byte more than a few
+times.
 """
 
 from __future__ import annotations
@@ -14,22 +17,30 @@ MARK: Final = b"?"
 
 _STRING: Final = rb"""'(?:[^'\\]++|\\.|'')*+'"""
 _NUMBER: Final = rb"(?:0[xX][0-9a-fA-F]++|[0-9]++(?:\.[0-9]*+)?(?:[eE][+-]?[0-9]++)?)"
-_ITEM: Final = rb"(?:[+-]?" + _NUMBER + rb"|" + _STRING + rb")"
+_ITEM: Final = rb"(?:[+-]?" + _NUMBER + rb"|" + _STRING + rb"|[nN][uU][lL][lL])"
 _LIST: Final = rb"\s*+" + _ITEM + rb"(?:\s*+,\s*+" + _ITEM + rb")*+\s*+\)"
 
 # Every alternative starts with one of the characters of the leading set, which lets the engine skip all others quickly; the
 # lookbehinds then tell which it was. A digit inside a name (t1, @v2, 1.5's tail) starts no literal.
 _LITERAL: Final = (
-    rb"(?:(?<=')(?:[^'\\]++|\\.|'')*+'"
-    rb'|(?<=")(?:[^"\\]++|\\.|"")*+"'
+    rb"(?:(?<=')(?:[^'\\]++|\\.|'')*+(?:'|\Z)"
+    rb'|(?<=")(?:[^"\\]++|\\.|"")*+(?:"|\Z)'
     rb"|(?<=[0-9])(?<![0-9A-Za-z_$.@\x80-\xff][0-9])"
     rb"(?:(?<=0)[xX][0-9a-fA-F]++|[0-9]*+(?:\.[0-9]*+)?(?:[eE][+-]?[0-9]++)?)(?![A-Za-z_$\x80-\xff])"
     rb"|(?<=\()(?:(?<=[\s`)][iI][nN]\()|(?<=[\s`)][iI][nN] \())" + _LIST + rb")"
 )
 _PLAIN: Final = re.compile(rb"""(['"0-9(]""" + _LITERAL + rb")", re.DOTALL)
 _COMMENTED: Final = re.compile(
-    rb"(?:(`(?:[^`]|``)*+`|--(?=\s|\Z)[^\n]*+|#[^\n]*+|/\*.*?(?:\*/|\Z))|(['\"0-9(]" + _LITERAL + rb"))", re.DOTALL
+    rb"(?:(`(?:[^`]|``)*+(?:`|\Z)|--(?=\s|\Z)[^\n]*+|#[^\n]*+|/\*.*?(?:\*/|\Z))|(['\"0-9(]" + _LITERAL + rb"))", re.DOTALL
 )
+
+
+_LIST_ITEM: Final = re.compile(rb"""\s*([+-]?[0-9][^,)\s]*|'(?:[^'\\]++|\\.|'')*+'|[nN][uU][lL][lL])\s*[,)]""", re.DOTALL)
+
+
+def list_items(raw: bytes) -> list[bytes]:
+    """The elements of a literal list `(a, b, ...)`, as written."""
+    return _LIST_ITEM.findall(raw, 1)
 
 
 def fingerprint(text: bytes) -> tuple[bytes, list[bytes]]:
@@ -57,7 +68,9 @@ def _with_comments(text: bytes) -> tuple[bytes, list[bytes]]:
     return b"".join(shape), literals
 
 
-_EXECUTABLE: Final = re.compile(rb"""('(?:[^'\\]++|\\.|'')*+'|"(?:[^"\\]++|\\.|"")*+"|`[^`]*+`)|/\*(M?)!(\d{5,6})?(.*?)\*/""", re.DOTALL)
+_EXECUTABLE: Final = re.compile(
+    rb"""('(?:[^'\\]++|\\.|'')*+(?:'|\Z)|"(?:[^"\\]++|\\.|"")*+(?:"|\Z)|`[^`]*+(?:`|\Z))|/\*(M?)!(\d{5,6})?(.*?)(?:\*/|\Z)""", re.DOTALL
+)
 
 
 def expand_executable_comments(text: bytes, flavour: str, server_version: int) -> bytes:

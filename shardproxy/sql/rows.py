@@ -9,10 +9,15 @@ from typing import Final
 
 from shardproxy.errors import BAD_FIELD_COUNT, SYNTAX, ProxyError
 
-_HEAD: Final = re.compile(rb"""\s*(?:INSERT|REPLACE)\b[^'"(]*(?:\([^'"()]*\))?\s*VALUES?\s*(?=\()""", re.IGNORECASE)
-_SIMPLE: Final = rb"(?:'(?:[^'\\]++|\\.|'')*+'|\"(?:[^\"\\]++|\\.|\"\")*+\"|[+-]?[0-9][0-9.]*+(?:[eE][+-]?[0-9]+)?|[A-Za-z]++)(?=\s*[,)])"
+_VERB: Final = re.compile(rb"\s*+(?:INSERT|REPLACE)\b", re.IGNORECASE)
+_VALUES: Final = re.compile(rb"\bVALUES?\s*+(?=\()", re.IGNORECASE)
+# The names of a table and of its columns fit in there.
+_MAX_HEAD_BYTES: Final = 256 * 1024
+_SIMPLE: Final = (
+    rb"(?:'(?:[^'\\]++|\\.|'')*+'|\"(?:[^\"\\]++|\\.|\"\")*+\"|(?:[+-]\s*)?[0-9][0-9.]*+(?:[eE][+-]?[0-9]+)?|[A-Za-z]++)(?=\s*[,)])"
+)
 _PIECE: Final = re.compile(
-    rb"'(?:[^'\\]++|\\.|'')*+'|\"(?:[^\"\\]++|\\.|\"\")*+\"|`[^`]*+`|/\*.*?\*/|--\s[^\n]*|#[^\n]*|[(),]|[^'\"`(),/#-]++|.",
+    rb"'(?:[^'\\]++|\\.|'')*+(?:'|\Z)|\"(?:[^\"\\]++|\\.|\"\")*+(?:\"|\Z)|`[^`]*+(?:`|\Z)|/\*.*?(?:\*/|\Z)|--\s[^\n]*|#[^\n]*|[(),]|[^'\"`(),/#-]++|.",
     re.DOTALL,
 )
 
@@ -43,17 +48,27 @@ def _row_pattern(width: int, positions: tuple[int, ...]) -> re.Pattern[bytes]:
 
 def has_rows(text: bytes) -> bool:
     """Whether a statement starts like an INSERT or REPLACE with rows of values."""
-    return _HEAD.match(text) is not None
+    return _head_end(text) > 0
+
+
+def _head_end(text: bytes) -> int:
+    """Where the first row starts, or 0 where the statement is not of this kind."""
+    if _VERB.match(text) is None:
+        return 0
+    found = _VALUES.search(text, 0, _MAX_HEAD_BYTES)
+    if found is None or b"'" in text[: found.start()] or b'"' in text[: found.start()]:
+        return 0
+    return found.end()
 
 
 def split_rows(text: bytes, width: int, positions: tuple[int, ...]) -> InsertText:
     """Take an INSERT apart. `positions` (ascending) are the values wanted of each row, which must have `width` of them."""
-    head = _HEAD.match(text)
-    if head is None:
+    head_end = _head_end(text)
+    if not head_end:
         raise ProxyError(SYNTAX, "You have an error in your SQL syntax: the rows of this INSERT cannot be found")
     pattern = _row_pattern(width, positions)
     rows: list[InsertRow] = []
-    pos = head.end()
+    pos = head_end
     while True:
         match = pattern.match(text, pos)
         if match is not None:
@@ -67,15 +82,15 @@ def split_rows(text: bytes, width: int, positions: tuple[int, ...]) -> InsertTex
         pos += 1
         while text[pos : pos + 1].isspace():
             pos += 1
-    return InsertText(text[: head.end()], rows, text[pos:].rstrip(b"; \t\r\n"))
+    return InsertText(text[:head_end], rows, text[pos:].rstrip(b"; \t\r\n"))
 
 
 def first_row_only(text: bytes) -> bytes:
     """The same INSERT with its first row alone: what the plan of a long one is made from."""
-    head = _HEAD.match(text)
-    if head is None:
+    head_end = _head_end(text)
+    if not head_end:
         return text
-    end = _row_end(text, head.end())
+    end = _row_end(text, head_end)
     tail = end
     while text[tail : tail + 1] == b"," or text[tail : tail + 1].isspace():
         start = tail

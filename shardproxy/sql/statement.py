@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from functools import cached_property
 from typing import Any, ClassVar, Final
 
@@ -17,7 +18,8 @@ from shardproxy.sql.fingerprint import MARK
 from shardproxy.sql.lexer import Token, tokenize
 
 # Beyond this the parser would hold up every other client for too long. Lists behind IN and rows of INSERT do not count.
-MAX_PARSED_BYTES: Final = 128 * 1024
+MAX_PARSED_BYTES: Final = 48 * 1024
+_SHOWN_BYTES: Final = 64
 POSITION: Final = "start"
 
 # sqlglot warns where it keeps a statement as an opaque command; such statements never reach its tree here.
@@ -54,6 +56,8 @@ class Statement:
     """
 
     def __init__(self, shape: bytes, literals: list[bytes]) -> None:
+        if len(shape) > MAX_PARSED_BYTES:
+            raise ProxyError(TOO_COMPLEX, f"the statement is longer than {MAX_PARSED_BYTES} bytes, not counting its literals")
         texts = shape.decode("latin-1").split(MARK.decode())
         if len(texts) != len(literals) + 1:
             raise ProxyError(SYNTAX, "You have an error in your SQL syntax near '?'")
@@ -64,10 +68,10 @@ class Statement:
         parts = [texts[0]]
         size = len(texts[0])
         for number, (raw, text) in enumerate(zip(literals, texts[1:], strict=True)):
-            shown = raw.decode("latin-1")
+            shown = _shown(raw)
             if raw[:1] == b"(":
                 self.lists.add(number)
-                shown = "(" + _first_item(shown) + ")"
+                shown = "(" + _first_item(raw.decode("latin-1")) + ")"
                 self.slots[size + 1] = number
             self.slots[size] = number
             parts += (shown, text)
@@ -97,11 +101,9 @@ class Statement:
     @cached_property
     def tree(self) -> exp.Expression:
         """The syntax tree; raises `ProxyError` where there is none."""
-        if len(self.text) > MAX_PARSED_BYTES:
-            raise ProxyError(TOO_COMPLEX, f"the statement is longer than {MAX_PARSED_BYTES} bytes without its lists")
         try:
-            tokens = sqlglot.tokenize(self.text, dialect="mysql")
-            trees = _PositionedParser(dialect="mysql").parse(tokens, self.text)
+            text = self._without_modifiers()
+            trees = _PositionedParser(dialect="mysql").parse(sqlglot.tokenize(text, dialect="mysql"), text)
         except RecursionError:
             raise ProxyError(TOO_COMPLEX, "the statement is nested too deeply") from None
         except SqlglotError as error:
@@ -112,17 +114,32 @@ class Statement:
             raise ProxyError(SYNTAX, "You have an error in your SQL syntax; one statement at a time")
         return found[0]
 
+    def _without_modifiers(self) -> str:
+        """The text with words that sqlglot does not know blanked out; nothing else moves."""
+        text = self.text
+        if self.verb in ("UPDATE", "DELETE"):
+            for token in self.tokens[1:4]:
+                if token.upper not in ("LOW_PRIORITY", "IGNORE", "QUICK"):
+                    break
+                text = text[: token.start] + " " * len(token.text) + text[token.end :]
+        return text
+
     def slot_of(self, node: exp.Expression) -> int | None:
         """The number of the literal that a node of the tree was read from."""
         return self.slots.get(node.meta.get(POSITION, -1))
 
 
+def _shown(raw: bytes) -> str:
+    """A literal as it stands in the text that is parsed: a long one is only a stand-in, whose value nobody looks at there."""
+    if len(raw) <= _SHOWN_BYTES:
+        return raw.decode("latin-1")
+    return "'...'" if raw[:1] in b"'\"" else "0"
+
+
 def _first_item(listed: str) -> str:
-    """The first element of a literal list `(a, b, ...)`."""
-    for token in tokenize(listed[: listed.find(",") + 1] or listed)[1:]:
-        if token.text not in "+-":
-            if token.text in ("'", '"'):
-                # The comma was inside a string: look at the whole list.
-                return tokenize(listed)[1].text
-            return token.text
-    return "0"
+    """The first element of a literal list `(a, b, ...)`, without a sign."""
+    match = _FIRST_ITEM.match(listed)
+    return _shown(match.group(1).encode("latin-1")) if match else "0"
+
+
+_FIRST_ITEM: Final = re.compile(r"""\(\s*[+-]?('(?:[^'\\]++|\\.|'')*+'|[^\s,)]+)""", re.DOTALL)

@@ -62,14 +62,14 @@ class Catalog:
     """The schema that clients work on, merged from all shards.
 
     `homes` names for each table the shards that have it. `collations` gives the weight of a space for a PAD SPACE collation,
-    b"" for the others. `problems` says of a table why it cannot be served. `version` grows with every change and is part of
+    b"" for one that does not pad, None for one whose padding no single weight can express (several levels). `problems` says of a table why it cannot be served. `version` grows with every change and is part of
     what plans are cached by.
     """
 
     version: int = 0
     tables: Mapping[str, TableSchema] = field(default_factory=lambda: MappingProxyType({}))
     homes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
-    collations: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}))
+    collations: Mapping[str, bytes | None] = field(default_factory=lambda: MappingProxyType({}))
     routines: frozenset[str] = frozenset()
     problems: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     flavour: str = "mariadb"

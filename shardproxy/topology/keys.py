@@ -270,6 +270,9 @@ def key_for_insert(key_type: KeyType, column: str, raw: bytes, codec: str) -> Ke
         raise ProxyError(KEY_NULL, f"Column '{column}' cannot be null")
     if isinstance(key_type, StringKey) and _INTEGER.fullmatch(raw):
         raw = b"'%d'" % int(raw)
+    if isinstance(key_type, IntegerKey) and is_string(raw) and _INTEGER.fullmatch(raw[1:-1]):
+        # Storing converts exactly; it is only comparing that may go through doubles.
+        raw = raw[1:-1]
     key = key_type.from_literal(raw, codec)
     if isinstance(key, Unprovable):
         shown = raw[:40].decode("utf-8", "replace")
