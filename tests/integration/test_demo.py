@@ -117,6 +117,20 @@ def test_demo_goes_on_serving(demo: DemoProcess) -> None:
         assert b'shardproxy_queries_total{kind="select",shard="s2"}' in response.read()
 
 
+def test_sql_of_the_readme_runs(demo: DemoProcess) -> None:
+    """On the shop, whose tables the README's are."""
+    block = (REPO / "README.md").read_text().split("```sql\n")[1].split("```")[0]
+    select, route = [statement for statement in block.split(";") if statement.strip()]
+    with connect(demo) as connection, connection.cursor() as cursor:
+        cursor.execute(select)
+        assert len(cursor.fetchall()) == 3
+        cursor.execute(route)
+        assert [row[2:4] for row in cursor.fetchall()] == [
+            ("s0", "SELECT name FROM users WHERE uid IN (42)"),
+            ("s1", "SELECT name FROM users WHERE uid IN (1234)"),
+        ]
+
+
 def test_write_of_a_visitor_reaches_its_shard(demo: DemoProcess) -> None:
     """Over several shards at once, too."""
     with connect(demo) as connection, connection.cursor() as cursor:
