@@ -93,9 +93,7 @@ class Lab:
     @cached_property
     def _shard_servers(self) -> list[MariaDb]:
         schemas = [[name for layout in LAYOUTS for name in layout.schemas(index)] for index in range(SHARD_SERVERS)]
-        servers = [
-            MariaDb(f"shards-{index}", self._template, self._folder, names) for index, names in enumerate(schemas)
-        ]
+        servers = [MariaDb(f"shards-{index}", self._template, self._folder, names) for index, names in enumerate(schemas)]
         return [self._keep(server) for server in servers]
 
     @cached_property

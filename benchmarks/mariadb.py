@@ -61,9 +61,7 @@ class MariaDb:
     def execute(self, schema: str, statements: Sequence[str]) -> None:
         """Run statements as they are, past every proxy."""
         with (
-            pymysql.connect(
-                host="127.0.0.1", port=self.port, user=USER, password=PASSWORD, database=schema, autocommit=True
-            ) as connection,
+            pymysql.connect(host="127.0.0.1", port=self.port, user=USER, password=PASSWORD, database=schema, autocommit=True) as connection,
             connection.cursor() as cursor,
         ):
             for statement in statements:

@@ -99,9 +99,7 @@ def percentile(buckets: Sequence[tuple[float, int]], percent: float) -> float:
     return float("nan")
 
 
-def _argv(
-    workload: str, endpoint: Endpoint, tables: int, table_rows: int, extra: Sequence[str], command: str
-) -> list[str]:
+def _argv(workload: str, endpoint: Endpoint, tables: int, table_rows: int, extra: Sequence[str], command: str) -> list[str]:
     return [
         find_tool("sysbench"),
         workload,

@@ -18,8 +18,7 @@ from benchmarks.report import Table, number, spread
 _TEMPLATES = {
     "point select": "SELECT c AS {name} FROM sbtest1 WHERE id = 7",
     "scatter, grouped": (
-        "SELECT k AS {name}, COUNT(*), SUM(k) FROM sbtest1 WHERE id BETWEEN 1 AND 100 GROUP BY {name} "
-        "ORDER BY {name} LIMIT 3"
+        "SELECT k AS {name}, COUNT(*), SUM(k) FROM sbtest1 WHERE id BETWEEN 1 AND 100 GROUP BY {name} ORDER BY {name} LIMIT 3"
     ),
 }
 
@@ -52,9 +51,7 @@ def _row(lab: Lab, endpoint: Endpoint, title: str, template: str, new_names: Ite
     return [f"{title}, {endpoint.name}", spread(same), spread(new), number(sorted(miss)[len(miss) // 2])]
 
 
-def _us_per_query(
-    lab: Lab, endpoint: Endpoint, connection: "Connection[Any]", next_statement: Callable[[], str]
-) -> float:
+def _us_per_query(lab: Lab, endpoint: Endpoint, connection: "Connection[Any]", next_statement: Callable[[], str]) -> float:
     count = lab.options.statements
     with CpuMeter(endpoint.proxy_pids) as cpu:
         for _ in range(count):

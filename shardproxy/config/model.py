@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import re
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, model_validator
-import itertools
 
 # Strict, so that the string "1" stays a string: the bounds of a VARCHAR key are strings whatever they look like.
 Bound = Annotated[int, Strict()] | Annotated[dt.datetime, Strict()] | Annotated[dt.date, Strict()] | Annotated[str, Strict()]

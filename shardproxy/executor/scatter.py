@@ -36,7 +36,7 @@ async def scatter_read(
     try:
         # In a fixed order, so that two statements never wait for each other's connections.
         for shard in sorted(texts):
-            connections.append(await leases.take(shard))
+            connections.append(await leases.take(shard))  # noqa: PERF401 - what was taken so far must be known if one fails
         streams = [connection.send(texts[connection.shard]) for connection in connections]
         for stream in streams:
             await stream.wait_ready()

@@ -56,10 +56,8 @@ async def reference_write(leases: Leases, texts: Mapping[str, bytes], *, clock_i
             if first is None:
                 first = outcome
             elif outcome.affected != first.affected:
-                raise ProxyError(
-                    SHARDS_DISAGREE,
-                    f"the copies of the table differ: {first.affected} rows on {connections[0].shard}, {outcome.affected} on {connection.shard}",
-                )
+                here, there = f"{first.affected} rows on {connections[0].shard}", f"{outcome.affected} on {connection.shard}"
+                raise ProxyError(SHARDS_DISAGREE, f"the copies of the table differ: {here}, {there}")
     except BaseException:
         await _roll_back(leases, connections, clock_is_set=clock_is_set)
         raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from sqlglot import exp
 
 from shardproxy.errors import (
@@ -24,7 +26,6 @@ from shardproxy.planner.write import plan_write
 from shardproxy.sql.lexer import Kind as TokenKind
 from shardproxy.sql.lexer import Token, function_names, is_name, unquote_name
 from shardproxy.sql.statement import Statement
-import itertools
 
 _LOCK_FUNCTIONS = frozenset(("GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS", "IS_FREE_LOCK", "IS_USED_LOCK"))
 _SEQUENCE_FUNCTIONS = frozenset(("NEXTVAL", "LASTVAL", "SETVAL"))
@@ -197,10 +198,10 @@ def _named(statement: Statement, edits: list[Edit]) -> list[Edit]:
         first = next((j for j, token in enumerate(tokens) if token.start == edit.start), -1)
         after = tokens[i + 1].upper if 0 <= i < len(tokens) - 1 else ""
         before = tokens[first - 1].upper if first > 0 else ""
-        if edit.piece != b"" and before in ("SELECT", ",", "DISTINCT", "ALL") and after in ("", ",", "FROM", "LIMIT", ")"):
-            if _depth(tokens, first) == 0:
-                name = statement.text[edit.start : edit.end].replace("`", "``")
-                result.append(Edit(edit.end, edit.end, f" AS `{name}`".encode("latin-1")))
+        whole = before in ("SELECT", ",", "DISTINCT", "ALL") and after in ("", ",", "FROM", "LIMIT", ")")
+        if edit.piece != b"" and whole and _depth(tokens, first) == 0:
+            name = statement.text[edit.start : edit.end].replace("`", "``")
+            result.append(Edit(edit.end, edit.end, f" AS `{name}`".encode("latin-1")))
     return result
 
 
@@ -219,9 +220,10 @@ def _qualifier_edits(tokens: list[Token], schema: str) -> list[Edit]:
         return []
     edits = []
     for i in range(len(tokens) - 2):
-        if is_name(tokens[i]) and unquote_name(tokens[i].text) == schema and tokens[i + 1].text == "." and is_name(tokens[i + 2]):
-            if i == 0 or tokens[i - 1].text != ".":
-                edits.append(Edit(tokens[i].start, tokens[i + 2].start, b""))
+        leads = i == 0 or tokens[i - 1].text != "."
+        qualifies = leads and tokens[i + 1].text == "." and is_name(tokens[i + 2])
+        if qualifies and is_name(tokens[i]) and unquote_name(tokens[i].text) == schema:
+            edits.append(Edit(tokens[i].start, tokens[i + 2].start, b""))
     return edits
 
 

@@ -310,6 +310,6 @@ def _nested_queries(node: exp.Expression) -> Iterator[exp.Expression]:
 def _memberships(node: exp.Expression) -> Iterator[exp.In]:
     where = node.args.get("where")
     for part in conjuncts(where.this if where is not None else None):
-        part = part.this if isinstance(part, exp.Not) else part
-        if isinstance(part, exp.In) and part.args.get("query") is not None:
-            yield part
+        inner = part.this if isinstance(part, exp.Not) else part
+        if isinstance(inner, exp.In) and inner.args.get("query") is not None:
+            yield inner

@@ -107,10 +107,9 @@ def _own_aggregate(node: exp.Expression) -> bool:
 def _groups_stay_on_shards(columns: ShardColumns, scopes: Scopes) -> bool:
     """Whether the sharding key is among what is grouped by, so that no group has rows on two shards."""
     group = columns.select.args.get("group")
-    for node in group.expressions if group is not None else ():
-        if isinstance(node, exp.Literal):
-            visible = columns.visible_of(node)
-            node = columns.nodes[visible] if visible is not None and not columns.starred else node
+    for written in group.expressions if group is not None else ():
+        visible = columns.visible_of(written) if isinstance(written, exp.Literal) and not columns.starred else None
+        node = columns.nodes[visible] if visible is not None else written
         if isinstance(node, exp.Column):
             instance = scopes.instance_of(node, scopes.top)
             if instance and instance.table.sharded and node.name.lower() == instance.table.rule.key.lower():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from shardproxy.errors import CROSS_SHARD_JOIN, SYNTAX, UNKNOWN_DATABASE, UNSUPPORTED_STATEMENT, ProxyError
 from shardproxy.planner.context import SYSTEM_SCHEMAS, PlanContext
 from shardproxy.planner.plan import Kind, Opcode, Plan, Route
@@ -10,7 +12,6 @@ from shardproxy.planner.template import Edit, SessionValue, pieces, template_of
 from shardproxy.sql.lexer import Token, is_name, unquote_name
 from shardproxy.sql.statement import Statement
 from shardproxy.topology.topology import Scheme
-import itertools
 
 _OF_TABLE = frozenset(("COLUMNS", "FIELDS", "INDEX", "INDEXES", "KEYS"))
 

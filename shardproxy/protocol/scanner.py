@@ -99,7 +99,7 @@ class ResponseScanner:
         """Judge a packet before the rows; gives the state behind it."""
         first = data[pos + 4]
         if self.state == FIRST:
-            if first == OK_HEADER or first == ERR_HEADER:
+            if first in (OK_HEADER, ERR_HEADER):
                 return DONE
             if first == LOCAL_INFILE_HEADER or end - pos > 4 + 9:
                 raise MalformedPacket("the server asked for something that was not offered")

@@ -77,6 +77,7 @@ class ClientConnection(asyncio.Protocol):
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
         listener = self._listener
         listener.connections.add(self)
+        listener.emptied.clear()
         router = listener.router
         if len(listener.connections) > router.limits.max_connections:
             router.metrics.errors[TOO_MANY_CONNECTIONS.id] += 1
@@ -127,6 +128,8 @@ class ClientConnection(asyncio.Protocol):
         """The client is gone."""
         self.closed = True
         self._listener.connections.discard(self)
+        if not self._listener.connections:
+            self._listener.emptied.set()
         if self._timer is not None:
             self._timer.cancel()
         if self._session is not None:

@@ -19,6 +19,8 @@ class Listener:
         self.tls = tls
         self.auth_plugin = router.loaded.config.proxy.auth_plugin
         self.connections: set[ClientConnection] = set()
+        # Set when the last client has gone.
+        self.emptied = asyncio.Event()
         self.port = 0
         self._server: asyncio.Server | None = None
         self._idler: asyncio.Task[None] | None = None
@@ -55,9 +57,12 @@ class Listener:
         for connection in list(self.connections):
             if connection.idle:
                 connection.shut_down()
-        deadline = perf_counter() + seconds
-        while self.connections and perf_counter() < deadline:
-            await asyncio.sleep(0.02)
+        if self.connections:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self.emptied.wait()
+            except TimeoutError:
+                pass
         for connection in list(self.connections):
             connection.close()
         await asyncio.sleep(0)

@@ -7,7 +7,7 @@ other shards get it as a literal when the session first uses them. Such a sessio
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from shardproxy.errors import PRIVILEGE, SYNTAX, UNKNOWN_CHARSET, UNSUPPORTED_SETTING, UNSUPPORTED_STATEMENT, ProxyError
@@ -58,44 +58,58 @@ class Assignment:
 
 async def run_set(session: Session, statement: Statement) -> None:
     """Carry out a SET; raises `ProxyError` or `ServerError`, having changed nothing."""
-    tokens = statement.tokens
     words = statement.words(4)
     if words[1:2] == ("TRANSACTION",) or words[2:3] == ("TRANSACTION",):
         await _set_transaction(session, statement)
         return
     if words[1:2] in (("PASSWORD",), ("ROLE",), ("DEFAULT",), ("STATEMENT",), ("RESOURCE",)):
         raise ProxyError(UNSUPPORTED_STATEMENT, f"SET {words[1]} is not supported")
-    charset: tuple[str, str] | None = None
-    autocommit: bool | None = None
-    kept: list[Assignment] = []
-    parts = _split(tokens[1:])
+    parts = _split(statement.tokens[1:])
     if len(parts) > MAX_ASSIGNMENTS:
         raise ProxyError(UNSUPPORTED_SETTING, f"one SET may make {MAX_ASSIGNMENTS} assignments")
+    wanted = _sort_out(session, statement, parts)
+    if wanted.kept:
+        await _keep(session, statement, wanted.kept)
+    if wanted.charset is not None:
+        await _use_charset(session, *wanted.charset)
+    if wanted.autocommit is not None:
+        await set_autocommit(session, wanted.autocommit)
+    if wanted.last_insert_id is not None:
+        session.state.last_insert_id = wanted.last_insert_id
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """What a SET asks for, by who has to do it."""
+
+    charset: tuple[str, str] | None = None
+    autocommit: bool | None = None
+    last_insert_id: int | None = None
+    kept: list[Assignment] = field(default_factory=list)
+
+
+def _sort_out(session: Session, statement: Statement, parts: list[list[Token]]) -> _Wanted:
+    wanted = _Wanted()
     for part in parts:
         if not part:
             raise ProxyError(SYNTAX, "You have an error in your SQL syntax near SET")
         first = part[0].upper
         if first == "NAMES" or first == "CHARSET" or (first == "CHARACTER" and len(part) > 1):
-            charset = _charset(part[2:] if first == "CHARACTER" else part[1:])
+            wanted.charset = _charset(part[2:] if first == "CHARACTER" else part[1:])
             continue
         assignment = _assignment(part)
         value = _text(statement, assignment.value)
         if assignment.name == "autocommit":
-            autocommit = _boolean(value)
+            wanted.autocommit = _boolean(value)
         elif assignment.name in _CLIENT_SIDE or value.upper() in _HARMLESS.get(assignment.name, ()):
             continue
         elif assignment.name in _REFUSED or assignment.name in _HARMLESS:
             raise ProxyError(UNSUPPORTED_SETTING, f"variable '{assignment.name}' cannot be set to {value.decode('latin-1')[:60]}")
         elif assignment.name in ("last_insert_id", "identity"):
-            session.state.last_insert_id = int(value) if value.isdigit() else 0
+            wanted.last_insert_id = int(value) if value.isdigit() else 0
         else:
-            kept.append(assignment)
-    if kept:
-        await _keep(session, statement, kept)
-    if charset is not None:
-        await _use_charset(session, *charset)
-    if autocommit is not None:
-        await set_autocommit(session, autocommit)
+            wanted.kept.append(assignment)
+    return wanted
 
 
 async def set_autocommit(session: Session, value: bool) -> None:

@@ -6,12 +6,12 @@ the parser's positions are the same numbers.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
-import itertools
 
 
 class Kind(Enum):

@@ -62,8 +62,8 @@ class Catalog:
     """The schema that clients work on, merged from all shards.
 
     `homes` names for each table the shards that have it. `collations` gives the weight of a space for a PAD SPACE collation,
-    b"" for one that does not pad, None for one whose padding no single weight can express (several levels). `problems` says of a table why it cannot be served. `version` grows with every change and is part of
-    what plans are cached by.
+    b"" for one that does not pad, None for one whose padding no single weight can express (several levels).
+    `problems` says of a table why it cannot be served. `version` grows with every change.
     """
 
     version: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from typing import Final
@@ -10,8 +11,6 @@ from shardproxy.errors import KEY_NO_PARTITION, ProxyError
 from shardproxy.topology.hashing import bucket_of
 from shardproxy.topology.keys import IntegerKey, Key, KeyType, Unprovable
 from shardproxy.topology.topology import RangeMap
-import itertools
-
 
 # Literals whose shard is remembered, per placement. Beyond that the memory is dropped and filled anew.
 _REMEMBERED: Final = 65_536
