@@ -53,7 +53,7 @@ async def system_read(
         columns = columns or [_renamed(column, connection.schema, logical) for column in result.columns]
         for payload in result.rows:
             row = parse_row(payload, len(columns))
-            if len(texts) > 1 and row and not _answers_for(shard, row[0], topology):
+            if len(texts) > 1 and not _answers_for(shard, row, result.columns, topology):
                 continue
             shown = _translated(row, result.columns, connection.schema, logical)
             if shown is not None:
@@ -69,8 +69,12 @@ async def system_read(
     return outcome
 
 
-def _answers_for(shard: str, table: bytes | None, topology: Topology) -> bool:
+def _answers_for(shard: str, row: Row, columns: Sequence[ColumnDefinition], topology: Topology) -> bool:
     """Each table is shown by one shard: an unsharded one by its own, any other by the default shard."""
+    at = next((i for i, c in enumerate(columns) if (c.org_name or c.name).lower() == b"table_name"), None)
+    if at is None and not columns[0].name.startswith((b"Tables_in_", b"Name")):
+        return shard == topology.default_shard
+    table = row[at or 0]
     rule = topology.rule((table or b"").decode("utf-8", "replace"))
     return shard == (rule.shard if rule.scheme is Scheme.UNSHARDED else topology.default_shard)
 

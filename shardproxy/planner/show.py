@@ -13,6 +13,7 @@ from shardproxy.sql.lexer import Token, is_name, unquote_name
 from shardproxy.sql.statement import Statement
 from shardproxy.topology.topology import Scheme
 
+_WHOLE_RESULT = frozenset(("ORDER", "LIMIT", "GROUP", "DISTINCT", "UNION", "COUNT", "SUM", "MIN", "MAX", "AVG", "GROUP_CONCAT", "OVER"))
 _OF_TABLE = frozenset(("COLUMNS", "FIELDS", "INDEX", "INDEXES", "KEYS"))
 
 
@@ -106,9 +107,16 @@ def _schema_edits(tokens: list[Token], context: PlanContext) -> list[Edit]:
 
 
 def plan_system_select(statement: Statement, scopes: Scopes, context: PlanContext, edits: list[Edit]) -> Plan:
-    """A SELECT on information_schema goes to the default shard, whose server knows every table but foreign unsharded ones."""
+    """A SELECT on information_schema: of the default shard, and of those on which unsharded tables live besides.
+
+    What orders, cuts or counts its rows asks the default shard alone.
+    """
     if scopes.instances:
         raise ProxyError(CROSS_SHARD_JOIN, "system tables cannot be joined with the schema's own")
     kept = [edit for edit in edits if edit.piece is not SessionValue.DATABASE]
     template = template_of(pieces(statement, 0, statement.tokens[-1].end, kept))
+    words = {token.upper for token in statement.tokens}
+    elsewhere = any(rule.shard not in ("", context.topology.default_shard) for rule in context.topology.rules.values())
+    if elsewhere and not words & _WHOLE_RESULT:
+        return Plan(Kind.SELECT, Route(Opcode.EVERY), template, system=True)
     return Plan(Kind.SELECT, Route(Opcode.FIXED, context.topology.default_shard), template, system=True)
