@@ -1,0 +1,22 @@
+"""Sharded equals unsharded, for a bounded number of generated statements. More: `python -m tests.property.differential`."""
+
+import pytest
+
+from tests.conftest import Shards
+from tests.property.differential.lab import lab_over
+from tests.property.differential.runner import Finding, run
+
+# What may be refused of the statements that a single server takes.
+_REFUSED_AT_MOST = 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("seed", [1, 1001, 2001])
+def test_generated_statements_are_answered_alike(shards: Shards, seed: int) -> None:
+    """1 000 statements from each seed: none answered wrongly, hardly any refused."""
+    findings: list[Finding] = []
+    with lab_over(shards) as lab:
+        counts = run(lab, seed, 1000, findings.append, per_round=250)
+    assert not findings, f"{counts.summary()}\n\n{findings[0].text}"
+    assert counts.refused_share <= _REFUSED_AT_MOST, f"{counts.summary()}\n{counts.refusals}"
