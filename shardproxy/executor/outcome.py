@@ -16,7 +16,7 @@ _NUMBER = re.compile(rb"\d+")
 @dataclass(slots=True)
 class Outcome:
     """`rows` is the number of rows sent, or -1 for a statement without a result set. `sequence` is the number of the packet that
-    ends the response, which the session builds."""
+    ends the response, which the session builds. `merged` says that `rows` counts those that OFFSET skipped already."""
 
     rows: int = -1
     affected: int = 0
@@ -26,6 +26,7 @@ class Outcome:
     sequence: int = 1
     warning_list: list[Warning_] = field(default_factory=list)
     status: int = 0
+    merged: bool = False
 
 
 class ResultSink(Protocol):

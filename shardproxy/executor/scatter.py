@@ -32,7 +32,7 @@ async def scatter_read(
     """Ask each shard its text; send the merged rows. Raises before or after rows were sent."""
     connections: list[Connection] = []
     streams: list[ResultStream] = []
-    outcome = Outcome(rows=0)
+    outcome = Outcome(rows=0, merged=True)
     try:
         # In a fixed order, so that two statements never wait for each other's connections.
         for shard in sorted(texts):

@@ -193,9 +193,14 @@ def _dynamic_string(key: SortKey, columns: Sequence[ColumnDefinition], collation
     return element
 
 
+def _kind(column: ColumnDefinition) -> int:
+    """The type; texts of any size are one, because a server tells them apart by what it happens to have computed."""
+    return ColumnType.BLOB if ColumnType.TINY_BLOB <= column.type <= ColumnType.BLOB else column.type
+
+
 def check_same_shape(first: Sequence[ColumnDefinition], other: Sequence[ColumnDefinition]) -> None:
     """All shards must answer with the same columns."""
-    if len(first) != len(other) or any(a.type != b.type or a.name != b.name for a, b in zip(first, other, strict=True)):
+    if len(first) != len(other) or any(_kind(a) != _kind(b) or a.name != b.name for a, b in zip(first, other, strict=True)):
         raise ProxyError(SHARDS_DISAGREE, "the shards gave results with different columns; run `shardproxy check`")
 
 

@@ -17,7 +17,7 @@ from shardproxy.planner.context import PlanContext
 from shardproxy.planner.ddl import plan_ddl
 from shardproxy.planner.insert import plan_insert
 from shardproxy.planner.plan import AnyPlan, Kind, LocalPlan, Opcode, Plan, Route
-from shardproxy.planner.routes import keyed_plan
+from shardproxy.planner.routes import keyed_plan, offset_slot
 from shardproxy.planner.scopes import Scopes
 from shardproxy.planner.select import build_scatter
 from shardproxy.planner.show import plan_describe, plan_show, plan_system_select
@@ -110,7 +110,7 @@ def _plan_select(statement: Statement, context: PlanContext, edits: list[Edit], 
         if len(shards) > 1:
             raise ProxyError(UNSUPPORTED_STATEMENT, "the tables of this statement live on different shards")
         route = Route(Opcode.FIXED, shards.pop()) if shards else Route(Opcode.ANY)
-        return Plan(Kind.SELECT, route, template, locks=locks, pin=pin, tables=names)
+        return Plan(Kind.SELECT, route, template, locks=locks, pin=pin, tables=names, offset_slot=offset_slot(statement))
     refusal = scopes.scatter_blocker()
     scatter = merge = None
     fixed: tuple[int, ...] = ()

@@ -81,6 +81,13 @@ class ShardColumns:
         `exact`: equal values must come side by side, as DISTINCT and GROUP BY need it.
         """
         column = self.column_of(node)
+        if isinstance(node, (exp.Min, exp.Max)):
+            picked = self.column_of(node.this)
+            if picked is not None and picked.data_type in ("enum", "set", "bit"):
+                # A server picks MIN(enum) as a string and sorts it as a number, which its text does not tell.
+                raise ProxyError(
+                    CROSS_SHARD_ORDER, f"{node.sql_name()} of {picked.data_type.upper()} column '{picked.name}' cannot be ordered by"
+                )
         if column is None:
             value = self.hide(text) if visible is None else visible
             if isinstance(node, _NUMERIC_NODES):

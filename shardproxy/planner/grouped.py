@@ -264,19 +264,13 @@ def _orders(builder: _Builder) -> tuple[list[tuple[int, bool]], tuple[SortKey, .
                 if isinstance(extra, int) and extra not in builder.aggregates:
                     builder.aggregates[extra] = Aggregate(extra, Combine.FIRST)
         elif aggregate.key is not None:
-            _check_not_enum(columns, node if number < 0 else columns.nodes[number])
+            source = columns.nodes[number] if number >= 0 else node
+            columns.sort_key(source, columns.texts[number] if number >= 0 else columns.text(item), number)
             key = SortKey(number, item.descending, aggregate.key.weight, aggregate.key.collation)
         else:
             key = SortKey(number, item.descending)
         final.append(key)
     return [(p, False) for p in range(len(builder.group_nodes))], tuple(final)
-
-
-def _check_not_enum(columns: ShardColumns, node: exp.Expression) -> None:
-    """A server picks MIN(enum) as a string and sorts it as a number, which its text does not tell."""
-    column = columns.column_of(node.this) if isinstance(node, exp.AggFunc) else None
-    if column is not None and column.data_type in ("enum", "set"):
-        raise ProxyError(CROSS_SHARD_ORDER, f"MIN or MAX of {column.data_type.upper()} column '{column.name}' cannot be ordered by")
 
 
 def _group_position(builder: _Builder, node: exp.Expression) -> int | None:

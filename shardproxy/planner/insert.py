@@ -12,6 +12,7 @@ from shardproxy.errors import (
     KEY_MISSING,
     KEY_UNPROVABLE,
     KEY_UPDATE,
+    NON_DETERMINISTIC,
     SYNTAX,
     UNSUPPORTED_STATEMENT,
     ProxyError,
@@ -62,6 +63,7 @@ def plan_insert(statement: Statement, context: PlanContext, edits: list[Edit], *
         check_deterministic(tokens)
         route = Route(Opcode.EVERY)
         auto = _auto_slots(statement, parts, table)
+        _check_repeatable_ids(statement, table, auto)
         return Plan(Kind.INSERT, route, template, writes=True, reference_write=True, tables=(table.name,), auto_slots=auto)
     if selects:
         spec = CROSS_SHARD_WRITE if parts.form not in ("VALUES", "VALUE", "SET") else CROSS_SHARD_SUBQUERY
@@ -137,6 +139,13 @@ def _auto_column(table: ResolvedTable, columns: list[str]) -> tuple[int, str]:
     if position < 0:
         raise ProxyError(AUTO_INCREMENT, f"the AUTO_INCREMENT column '{auto}' of sharded table '{table.name}' must be given a value")
     return position, auto
+
+
+def _check_repeatable_ids(statement: Statement, table: ResolvedTable, auto: tuple[int, ...] | None) -> None:
+    """Every copy must choose the same AUTO_INCREMENT values, which works only where each row is inserted and none replaced."""
+    chooses = auto is None and table.schema is not None and any(column.auto_increment for column in table.schema.columns)
+    if chooses and {token.upper for token in statement.tokens} & {"DUPLICATE", "IGNORE", "REPLACE"}:
+        raise ProxyError(NON_DETERMINISTIC, "rows that may be left out or replaced need AUTO_INCREMENT values of their own")
 
 
 def _auto_slots(statement: Statement, parts: _Parts, table: ResolvedTable) -> tuple[int, ...] | None:

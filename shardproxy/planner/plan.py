@@ -134,8 +134,8 @@ class Plan:
     `refusal` is what a client is told where the route comes to more than one shard. `fixed_slots` are the literals whose values
     the plan depends on. `split_list` is a list behind IN of which each shard gets its own part only. `system` marks questions
     about the schema, in which the shards' schema name is replaced by the logical one both ways. `auto_slots` are the literals
-    that it gives to an AUTO_INCREMENT column: unless one of them is zero, LAST_INSERT_ID() stays as it was. `point` is set where
-    the text can go straight to the shard that one literal names.
+    that it gives to an AUTO_INCREMENT column: unless one of them is zero, LAST_INSERT_ID() stays as it was. `offset_slot` is the
+    literal of OFFSET, which FOUND_ROWS() counts too. `point` is set where the text can go straight to the shard that one literal names.
     """
 
     kind: Kind
@@ -154,6 +154,7 @@ class Plan:
     tables: tuple[str, ...] = ()
     fixed_slots: tuple[int, ...] = ()
     auto_slots: tuple[int, ...] | None = None
+    offset_slot: int | None = None
     point: Point | None = field(init=False)
 
     def __post_init__(self) -> None:

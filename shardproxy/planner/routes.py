@@ -50,7 +50,21 @@ def keyed_plan(
         locks=locks,
         tables=names,
         fixed_slots=fixed,
+        offset_slot=offset_slot(statement),
     )
+
+
+def offset_slot(statement: Statement) -> int | None:
+    """The literal of the outermost OFFSET, or None."""
+    tokens = statement.tokens
+    depth = 0
+    for i, token in enumerate(tokens):
+        depth += (token.text == "(") - (token.text == ")")
+        if token.upper == "LIMIT" and not depth and i + 3 < len(tokens):
+            second = tokens[i + 2].upper
+            number = tokens[i + 1] if second == "," else tokens[i + 3] if second == "OFFSET" else None
+            return statement.slots.get(number.start) if number is not None else None
+    return None
 
 
 def _point(statement: Statement, keys: tuple[KeyRoute, ...]) -> Point | None:

@@ -47,23 +47,29 @@ class Channel(Protocol):
 class Sink:
     """Packets of one response, numbered in turn; see `executor.outcome.ResultSink`."""
 
-    __slots__ = ("_channel", "_status", "sequence", "started")
+    __slots__ = ("_channel", "_status", "raw", "sequence", "started")
 
     def __init__(self, channel: Channel, status: int, sequence: int = 1) -> None:
         self._channel = channel
         self._status = status
         self.sequence = sequence
         self.started = False
+        # Bytes were relayed: where the last packet ends is not known here.
+        self.raw = False
 
     def write(self, data: bytes) -> None:
-        """Send packets as they are."""
+        """Send bytes of a response as they are."""
+        self.raw = True
+        self._send(data)
+
+    def _send(self, data: bytes) -> None:
         self.started = True
         self._channel.write(data)
 
     def send_header(self, columns: Sequence[ColumnDefinition]) -> None:
         """Send the column definitions."""
         header, self.sequence = encode_header(columns, self._status, self.sequence)
-        self.write(header)
+        self._send(header)
 
     def send_rows(self, payloads: Iterable[bytes]) -> None:
         """Send rows."""
@@ -80,7 +86,7 @@ class Sink:
                 sequence += packet_count(n)
         self.sequence = sequence & 0xFF
         if parts:
-            self.write(b"".join(parts))
+            self._send(b"".join(parts))
 
     async def drain(self) -> None:
         """Wait while the client is slow to read."""
@@ -89,12 +95,12 @@ class Sink:
 
     def send_ok(self, ok: OkPacket) -> None:
         """End a response without rows."""
-        self.write(encode_packet(build_ok(ok), self.sequence))
+        self._send(encode_packet(build_ok(ok), self.sequence))
 
     def send_eof(self, eof: EofPacket) -> None:
         """End the rows."""
-        self.write(encode_packet(build_eof(eof), self.sequence))
+        self._send(encode_packet(build_eof(eof), self.sequence))
 
     def send_error(self, error: ErrPacket) -> None:
         """End a response with an error, wherever it stands."""
-        self.write(encode_packet(build_err(error), self.sequence))
+        self._send(encode_packet(build_err(error), self.sequence))

@@ -189,6 +189,8 @@ class Session:
             self._pool.release(connection)
             self.channel.write(final)
             state.found_rows = scanner.rows
+            if self._plan is not None and self._plan.offset_slot is not None and scanner.rows:
+                state.found_rows += int(self._literals[self._plan.offset_slot])
             state.row_count = -1
             if state.warnings:
                 state.warnings = []
@@ -220,6 +222,9 @@ class Session:
             self.router.metrics.retries += 1
             _shape, literals = fingerprint(self.statement)
             self.start(self._run(plan, self.statement, literals))
+            return
+        if started:
+            self._hang_up(lost_error(connection))
             return
         self.send_error(lost_error(connection), fatal=True)
         self._finished()
@@ -258,7 +263,11 @@ class Session:
                 if plan.pin == "user variable":
                     await remember_user_variables(self, text)
         except ShardproxyError as error:
-            self.send_error(error, sequence=sink.sequence, fatal=sink.started and not isinstance(error, ServerError))
+            if sink.raw and not isinstance(error, ServerError):
+                # The server was cut off in the middle of a packet: nothing that follows could be understood.
+                self._hang_up(error)
+                return
+            self.send_error(error, sequence=sink.sequence)
             return
         sink.sequence = outcome.sequence
         self._end(plan, outcome, sink)
@@ -270,6 +279,8 @@ class Session:
         state.error_count = sum(level == b"Error" for level, _, _ in outcome.warning_list)
         if outcome.rows >= 0:
             state.found_rows, state.row_count = outcome.rows, -1
+            if isinstance(plan, Plan) and plan.offset_slot is not None and outcome.rows and not outcome.merged:
+                state.found_rows += int(self._literals[plan.offset_slot])
             sink.send_eof(EofPacket(outcome.warnings, self._status(outcome)))
             return
         state.row_count = outcome.affected
@@ -308,6 +319,13 @@ class Session:
             if fatal:
                 self.close()
                 self.channel.close()
+
+    def _hang_up(self, error: ShardproxyError) -> None:
+        """Close without an answer, in the middle of one."""
+        if isinstance(error, ProxyError):
+            self.router.metrics.errors[error.spec.id] += 1
+        self.close()
+        self.channel.close()
 
     def in_logical_names(self, message: str) -> str:
         """A server's message with the schema's name that the client knows."""
