@@ -1,0 +1,1 @@
+"""Golden plans and refusals, as SQL files; see README.md."""
