@@ -77,7 +77,7 @@ class Executor:
             shards = (self._insert_shard(plan, literals, codec),)
         if plan.system:
             return {shard: self._system_text(plan, text, literals, context, shard) for shard in shards}
-        if len(shards) == 1:
+        if len(shards) == 1 or plan.first_only:
             return {shards[0]: self._rendered(plan, text, literals)}
         if plan.refusal is not None:
             raise ProxyError(plan.refusal.spec, plan.refusal.detail, plain=plan.refusal.plain)

@@ -194,8 +194,11 @@ def _dynamic_string(key: SortKey, columns: Sequence[ColumnDefinition], collation
 
 
 def _kind(column: ColumnDefinition) -> int:
-    """The type; texts of any size are one, because a server tells them apart by what it happens to have computed."""
-    return ColumnType.BLOB if ColumnType.TINY_BLOB <= column.type <= ColumnType.BLOB else column.type
+    """The type; all strings are one and all integers are one, because a server tells them apart by how it happened to compute
+    them (an impossible WHERE on one shard is enough)."""
+    if column.type in STRING_TYPES:
+        return ColumnType.STRING
+    return ColumnType.LONGLONG if column.type in INTEGER_TYPES and column.type != ColumnType.YEAR else column.type
 
 
 def check_same_shape(first: Sequence[ColumnDefinition], other: Sequence[ColumnDefinition]) -> None:

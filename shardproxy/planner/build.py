@@ -80,7 +80,7 @@ def build_plan(statement: Statement, context: PlanContext, *, selected: bool = T
         described = plan_describe(statement, context, selected=selected)
         if described is not None:
             return described
-        raise ProxyError(UNSUPPORTED_STATEMENT, "this EXPLAIN is not supported; EXPLAIN ROUTE shows where a statement goes")
+        return _plan_explain(statement, context, selected=selected)
     if verb in ("CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME"):
         return plan_ddl(statement, context, edits, selected=selected)
     if verb == "DO":
@@ -88,6 +88,22 @@ def build_plan(statement: Statement, context: PlanContext, *, selected: bool = T
     if verb in _NOT_FOR_CLIENTS:
         raise ProxyError(PRIVILEGE, f"{verb} is not for the proxy: do it on the shards' servers")
     raise ProxyError(UNSUPPORTED_STATEMENT, f"{verb} is not supported")
+
+
+def _plan_explain(statement: Statement, context: PlanContext, *, selected: bool) -> Plan:
+    """EXPLAIN of a query: what the first of its shards makes of it. EXPLAIN ROUTE shows where it goes."""
+    tokens = statement.tokens
+    first = next((i for i, t in enumerate(tokens[1:], 1) if t.upper in ("SELECT", "UPDATE", "DELETE", "WITH")), None)
+    if first is None or {t.upper for t in tokens[1:first]} - {"EXTENDED", "PARTITIONS", "FORMAT", "=", "JSON", "TRADITIONAL", "TREE"}:
+        raise ProxyError(UNSUPPORTED_STATEMENT, "this EXPLAIN is not supported; EXPLAIN ROUTE shows where a statement goes")
+    prefix = statement.text[: tokens[first].start]
+    inner_statement = statement.without_prefix(len(prefix))
+    inner = build_plan(inner_statement, context, selected=selected)
+    if not isinstance(inner, Plan):
+        raise ProxyError(UNSUPPORTED_STATEMENT, "this EXPLAIN is not supported")
+    text = inner.template or template_of(pieces(inner_statement, 0, inner_statement.tokens[-1].end))
+    template = template_of([prefix.encode("latin-1"), *text])
+    return Plan(Kind.SHOW, inner.route, template, first_only=True, tables=inner.tables, fixed_slots=inner.fixed_slots)
 
 
 def _plan_select(statement: Statement, context: PlanContext, edits: list[Edit], *, selected: bool) -> Plan:

@@ -129,13 +129,18 @@ class RowInsert:
 class Plan:
     """How one statement shape is carried out.
 
-    `template` is the text for a shard, or None to send the text as it came. `scatter` is what each of several shards is asked
-    instead, with `merge` saying how the answers become one; a write on several shards has neither, its counts are added up.
-    `refusal` is what a client is told where the route comes to more than one shard. `fixed_slots` are the literals whose values
-    the plan depends on. `split_list` is a list behind IN of which each shard gets its own part only. `system` marks questions
-    about the schema, in which the shards' schema name is replaced by the logical one both ways. `auto_slots` are the literals
-    that it gives to an AUTO_INCREMENT column: unless one of them is zero, LAST_INSERT_ID() stays as it was. `offset_slot` is the
-    literal of OFFSET, which FOUND_ROWS() counts too. `point` is set where the text can go straight to the shard that one literal names.
+    - `template`: the text for a shard, or None to send the text as it came.
+    - `scatter`: what each of several shards is asked instead, and `merge` how the answers become one. A write on several shards
+      has neither; its counts are added up.
+    - `refusal`: what a client is told where the route comes to more than one shard.
+    - `split_list`: a list behind IN of which each shard gets its own part only.
+    - `system`: a question about the schema; the shards' schema name is replaced by the logical one both ways.
+    - `pin`: what the statement leaves behind on its connection.
+    - `fixed_slots`: the literals whose values the plan depends on.
+    - `auto_slots`: the literals given to an AUTO_INCREMENT column; unless one is zero, LAST_INSERT_ID() stays as it was.
+    - `offset_slot`: the literal of OFFSET, which FOUND_ROWS() counts too.
+    - `first_only`: one shard's answer will do (EXPLAIN).
+    - `point`: set where the text can go straight to the shard that one literal names.
     """
 
     kind: Kind
@@ -155,6 +160,7 @@ class Plan:
     fixed_slots: tuple[int, ...] = ()
     auto_slots: tuple[int, ...] | None = None
     offset_slot: int | None = None
+    first_only: bool = False
     point: Point | None = field(init=False)
 
     def __post_init__(self) -> None:

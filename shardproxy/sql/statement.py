@@ -61,6 +61,7 @@ class Statement:
         texts = shape.decode("latin-1").split(MARK.decode())
         if len(texts) != len(literals) + 1:
             raise ProxyError(SYNTAX, "You have an error in your SQL syntax near '?'")
+        self._shape = shape
         self.literals = literals
         self.slots: dict[int, int] = {}
         self.ends: list[int] = []
@@ -123,6 +124,12 @@ class Statement:
                     break
                 text = text[: token.start] + " " * len(token.text) + text[token.end :]
         return text
+
+    def without_prefix(self, size: int) -> Statement:
+        """The statement behind the first `size` characters of the text, which hold no literal."""
+        if any(at < size for at in self.slots):
+            raise ProxyError(SYNTAX, "You have an error in your SQL syntax")
+        return Statement(self._shape[size:], self.literals)
 
     def slot_of(self, node: exp.Expression) -> int | None:
         """The number of the literal that a node of the tree was read from."""
