@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from tests.property.differential.clients import Answer, Row
@@ -37,6 +38,9 @@ def same_heads(got: Answer, expected: Answer) -> str:
     a, b = got.heads or [], expected.heads or []
     if len(a) != len(b):
         return f"{len(a)} columns, not {len(b)}"
+    if not got.rows and not expected.rows:
+        # The types of expressions over nothing depend on whether the server made a temporary table for it.
+        a, b = [replace(head, type=0) for head in a], [replace(head, type=0) for head in b]
     for n, (left, right) in enumerate(zip(a, b, strict=True)):
         if left != right:
             return f"column {n} is {left}, not {right}"

@@ -74,9 +74,10 @@ class Judge:
         if Verdict(Kind.SAME, got, got).applied:
             expected = oracle.run(sql)
         else:
-            oracle.run("SAVEPOINT _before" if inside else "BEGIN")
-            expected = oracle.run(sql)
-            oracle.run("ROLLBACK TO _before" if inside else "ROLLBACK")
+            trial = oracle if inside else self._lab.helper
+            trial.run("SAVEPOINT _before" if inside else "BEGIN")
+            expected = trial.run(sql)
+            trial.run("ROLLBACK TO _before" if inside else "ROLLBACK")
         verdict = self._errors(got, expected)
         if verdict.kind is Kind.SAME:
             verdict.fault = same_outcome(got, expected)

@@ -102,6 +102,12 @@ class Query:
         return f"SELECT _t.*, {rank} AS _r FROM ({inner}) AS _t ORDER BY _r"
 
     @property
+    def counts_rows(self) -> bool:
+        """Whether FOUND_ROWS() means anything afterwards: after an aggregate without GROUP BY, a server gives an older number."""
+        aggregated = any(item.expr.aggregate for item in self.items) or "COUNT(" in self.star
+        return bool(self.group) or not aggregated
+
+    @property
     def hidden(self) -> int:
         """How many columns stand between the visible ones and the rank in `ranked_sql`."""
         return len(self.order)

@@ -18,7 +18,7 @@ from tests.property.differential.writes import Write, any_write, insert, transac
 
 # By then something is broken for good.
 _MOST_WRONG = 200
-_SESSION = ("SELECT ROW_COUNT()", "SELECT LAST_INSERT_ID()", "SELECT ROW_COUNT(), LAST_INSERT_ID()")
+_SESSION = ("SELECT ROW_COUNT()", "SELECT LAST_INSERT_ID()", "SELECT ROW_COUNT(), LAST_INSERT_ID()", "SHOW COUNT(*) WARNINGS")
 
 
 @dataclass
@@ -138,7 +138,7 @@ class Round:
         verdict = self._judge.query(query)
         self._count(verdict, query.sql)
         if verdict.kind is not Kind.WRONG:
-            if verdict.kind is Kind.SAME and self._rng.random() < 0.1:
+            if verdict.kind is Kind.SAME and query.counts_rows and self._rng.random() < 0.1:
                 self._ask("SELECT FOUND_ROWS()", query.sql)
             return
         if not self._shrink or not verdict.applied:
@@ -159,7 +159,8 @@ class Round:
         if verdict.applied and not verdict.got.errno:
             self._script.append(write.sql)
             if self._rng.random() < 0.2:
-                self._ask(self._rng.choice(_SESSION), write.sql)
+                questions = _SESSION if write.sql.startswith(("INSERT", "REPLACE")) else _SESSION[:3]
+                self._ask(self._rng.choice(questions), write.sql)
         elif write.table.auto and not inside:
             self._both(f"ALTER TABLE {write.table.name} AUTO_INCREMENT = 50000")
 

@@ -35,8 +35,17 @@ class Selects:
         if form < 0.38:
             return self._exists(table)
         shape = self._shape()
-        where = condition(rng, table, odd=self._odd(shape, table))
-        return shape([("", table)], f" FROM {table.name}" + (f" WHERE {where}" if where else ""))
+        prefix, source = self._named(table)
+        where = condition(rng, table, prefix, odd=self._odd(shape, table))
+        return shape([(prefix, table)], f" FROM {source}" + (f" WHERE {where}" if where else ""))
+
+    def _named(self, table: Table) -> tuple[str, str]:
+        """A table alone in FROM, with what its columns are qualified by."""
+        name = table.name
+        plain = ("", name)
+        return self._rng.choice(
+            (plain, plain, plain, (f"{name}.", name), ("t.", f"{name} AS t"), ("`t`.", f"`{name}` t"), ("", f"app.{name}"))
+        )
 
     def _shape(self) -> Shape:
         form = self._rng.random()
@@ -101,6 +110,8 @@ class Selects:
         link = "b.k = a.k" if inner.name == partner else "b.id = a.id"
         more = condition(rng, inner, "b.", odd=0, keyed=0.1)
         where = f"{rng.choice(('', '', 'NOT '))}EXISTS (SELECT 1 FROM {inner.name} b WHERE {link}{f' AND {more}' if more else ''})"
+        if inner.name == partner and rng.random() < 0.25:
+            where = f"a.k IN (SELECT b.k FROM {inner.name} b{f' WHERE {more}' if more else ''})"
         shape = self._shape()
         own = condition(rng, table, "a.", odd=self._odd(shape, table), keyed=0.4)
         return shape([("a.", table)], f" FROM {table.name} a WHERE {where}{f' AND {own}' if own else ''}")

@@ -22,22 +22,24 @@ def insert(rng: Random, table: Table, rows: int, *, verb: str = "", key: str = "
     """INSERT or REPLACE. `key` is the one value that all rows get."""
     verb = verb or rng.choice(("INSERT", "INSERT", "INSERT", "INSERT IGNORE", "REPLACE", "INSERT+"))
     columns = [c for c in table.columns if not c.nullable or rng.random() < 0.9]
-    if table.auto and rng.random() < 0.5:
+    # A reference table takes generated values where every row is certain to get one.
+    given = not table.auto or (table.name != "un" and verb != "INSERT")
+    if not given and rng.random() < 0.5:
         columns = [c for c in columns if c is not table.key]
     names = f" ({', '.join(c.name for c in columns)})" if len(columns) < len(table.columns) or rng.random() < 0.6 else ""
-    values = ", ".join(f"({', '.join(_value(rng, table, c, key) for c in columns)})" for _ in range(rows))
+    values = ", ".join(f"({', '.join(_value(rng, table, c, key, given=given) for c in columns)})" for _ in range(rows))
     sql = f"{verb.rstrip('+')} INTO {table.name}{names} VALUES {values}"
     if verb == "INSERT+":
         sql += " ON DUPLICATE KEY UPDATE " + ", ".join(_merging(rng, c) for c in _changed(rng, table))
     return Write(sql, table)
 
 
-def _value(rng: Random, table: Table, column: Column, key: str) -> str:
+def _value(rng: Random, table: Table, column: Column, key: str, *, given: bool) -> str:
     if column is not table.key:
         return column.literal(rng)
     if key:
         return key
-    if table.auto and rng.random() < 0.5:
+    if not given and rng.random() < 0.5:
         return rng.choice(("NULL", "0", "DEFAULT"))
     if not table.sharded:
         return column.pool(rng)
