@@ -71,7 +71,7 @@ EMPTY_QUERY = _spec("SP1106", 1065, "42000", Fault.CLIENT, "query was empty")
 UNKNOWN_COLUMN = _spec("SP1107", 1054, "42S22", Fault.CLIENT, "unknown column")
 BAD_FIELD_COUNT = _spec("SP1108", 1136, "21S01", Fault.CLIENT, "column count does not match value count")
 
-# What cannot be done over several shards yet. `tests/plans/refusals` holds a statement for each.
+# What cannot be done over several shards yet. `tests/plans/refusals.sql` holds a statement for each.
 CROSS_SHARD_JOIN = _spec("SP1201", 1235, "42000", Fault.REFUSED, "tables on different shards are joined")
 CROSS_SHARD_SUBQUERY = _spec("SP1202", 1235, "42000", Fault.REFUSED, "a subquery, derived table, CTE or UNION needs several shards")
 CROSS_SHARD_FUNCTION = _spec("SP1203", 1235, "42000", Fault.REFUSED, "a function cannot be computed over several shards")

@@ -125,6 +125,7 @@ class Engine(Protocol):
 
     label: str
     schema: str
+    settings: ServerSettings
 
     async def connect(self, kind: ConnectionKind) -> Connection:
         """A new connection, logged in; raises `ProxyError` (SP1401) where there is none to be had in time."""

@@ -41,13 +41,13 @@ class MySQLEngine:
         self.label = url.label
         self.schema = url.schema_name
         self._url = url
-        self._settings = settings
+        self.settings = settings
         self._kills: set[asyncio.Task[None]] = set()
 
     async def connect(self, kind: ConnectionKind) -> MySQLConnection:
         """A new connection, logged in and set up; raises `ProxyError` (SP1401) where there is none to be had in time."""
         try:
-            async with asyncio.timeout(self._settings.connect_timeout_s):
+            async with asyncio.timeout(self.settings.connect_timeout_s):
                 connection = await self._connect(kind)
                 await connection.disable_multi_statements()
                 await _set_kind(connection, kind)

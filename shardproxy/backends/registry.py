@@ -48,6 +48,7 @@ class Backends:
         settings = server_settings(limits)
         for pool in self.pools.values():
             pool.settings = settings
+            pool.engine.settings = settings
 
     def start(self) -> None:
         """Begin to check the servers."""

@@ -240,6 +240,7 @@ class SQLiteEngine:
     """One SQLite file; see `engine.Engine`."""
 
     def __init__(self, shard: str, url: ServerUrl, settings: ServerSettings) -> None:
+        self.settings = settings
         self.shard = shard
         self.label = url.label
         self.schema = "main"

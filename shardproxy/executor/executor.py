@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shardproxy.backends.engine import Connection
+from shardproxy.config.model import Limits
 from shardproxy.errors import BACKEND_LOST, ProxyError, ServerError
 from shardproxy.executor.ddl import run_ddl
 from shardproxy.executor.leases import Leases
 from shardproxy.executor.outcome import Outcome, ResultSink
-from shardproxy.executor.relay import fetch_warnings, forward
+from shardproxy.executor.relay import fetch_found_rows, fetch_warnings, forward
 from shardproxy.executor.scatter import scatter_read
 from shardproxy.executor.state import ClientState
 from shardproxy.executor.system import system_read
@@ -28,13 +29,15 @@ from shardproxy.telemetry.counters import Metrics
 class Executor:
     """The executor of one session. `answer` gives the session's own values as SQL literals."""
 
-    def __init__(self, leases: Leases, state: ClientState, metrics: Metrics, answer: Answer, merge_rows: int) -> None:
+    def __init__(self, leases: Leases, state: ClientState, metrics: Metrics, answer: Answer, limits: Limits) -> None:
         self.leases = leases
         self.transaction = Transaction(leases, state)
         self._state = state
         self._metrics = metrics
         self.answer = answer
-        self._merge_rows = merge_rows
+        self.limits = limits
+        # Where the last statement of one shard ran: what it left behind is there.
+        self.last_connection: Connection | None = None
 
     async def run(self, plan: Plan, text: bytes, literals: list[bytes], context: PlanContext, sink: ResultSink) -> Outcome:
         """Carry out one statement; rows go to `sink`. Raises `ServerError` or `ProxyError`."""
@@ -49,7 +52,7 @@ class Executor:
             leases.pin(plan.pin)
         try:
             if plan.system:
-                return await system_read(leases, texts, context.topology, context.logical_schema, self._merge_rows, sink)
+                return await system_read(leases, texts, context.topology, context.logical_schema, self.limits.merge_rows, sink)
             if len(texts) == 1:
                 outcome = await self._single(plan, *next(iter(texts.items())), sink)
             elif plan.reference_write:
@@ -59,7 +62,7 @@ class Executor:
             else:
                 spec = plan.merge or MergeSpec()
                 collations = context.catalog.collations
-                outcome = await scatter_read(leases, texts, spec, collations, literals, self._merge_rows, sink, context.logical_schema)
+                outcome = await scatter_read(leases, texts, spec, collations, literals, self.limits, sink, context.logical_schema)
         except ServerError as error:
             await self.transaction.after_error(error)
             raise
@@ -128,9 +131,11 @@ class Executor:
     async def _single(self, plan: Plan, shard: str, text: bytes, sink: ResultSink) -> Outcome:
         """One shard. A plain read whose connection turns out to be dead before anything was sent is tried once more."""
         for attempt in (1, 2):
-            connection = await self.leases.take(shard)
+            self.last_connection = connection = await self.leases.take(shard)
             try:
                 outcome = await forward(connection, text, sink)
+                if plan.calc_found_rows and connection.relays:
+                    outcome.found = await fetch_found_rows(connection)
                 await fetch_warnings(connection, outcome)
             except ServerError:
                 self._finish(connection)

@@ -138,12 +138,6 @@ class Leases:
                 del self.held[shard]
                 self.pools[shard].release(connection)
 
-    def unpin(self, reason: str) -> None:
-        """What the reason stood for is gone (UNLOCK TABLES): connections that nothing else holds go back after a reset."""
-        self.reasons.discard(reason)
-        if not self.reasons and not self.began:
-            self.release_all()
-
     def release_all(self) -> None:
         """The session ends or is reset: nothing of it may be left on a connection that someone else gets."""
         for connection in list(self._borrowed):

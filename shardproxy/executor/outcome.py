@@ -16,7 +16,8 @@ _NUMBER = re.compile(rb"\d+")
 @dataclass(slots=True)
 class Outcome:
     """`rows` is the number of rows sent, or -1 for a statement without a result set. `sequence` is the number of the packet that
-    ends the response, which the session builds. `merged` says that `rows` counts those that OFFSET skipped already."""
+    ends the response, which the session builds. `merged` says that `rows` counts those that OFFSET skipped already; `found` is
+    what SQL_CALC_FOUND_ROWS counted, or -1."""
 
     rows: int = -1
     affected: int = 0
@@ -27,6 +28,7 @@ class Outcome:
     warning_list: list[Warning_] = field(default_factory=list)
     status: int = 0
     merged: bool = False
+    found: int = -1
 
 
 class ResultSink(Protocol):

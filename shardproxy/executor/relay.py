@@ -97,6 +97,12 @@ async def fetch_warnings(connection: Connection, outcome: Outcome) -> None:
         outcome.warning_list = [_warning(row) for row in result.rows]
 
 
+async def fetch_found_rows(connection: Connection) -> int:
+    """What SQL_CALC_FOUND_ROWS counted."""
+    result = await connection.query(b"SELECT FOUND_ROWS()")
+    return int(parse_row(result.rows[0], 1)[0] or 0)
+
+
 def _warning(payload: bytes) -> Warning_:
     level, code, message = parse_row(payload, 3)
     return (level or b"", code or b"", message or b"")

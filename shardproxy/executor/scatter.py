@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from shardproxy.backends.engine import Connection, ResultStream
+from shardproxy.config.model import Limits
 from shardproxy.errors import ProxyError, ServerError
 from shardproxy.executor.leases import Leases
 from shardproxy.executor.outcome import Outcome, ResultSink
@@ -25,7 +26,7 @@ async def scatter_read(
     spec: MergeSpec,
     collations: Mapping[str, bytes | None],
     literals: Sequence[bytes],
-    max_rows: int,
+    limits: Limits,
     sink: ResultSink,
     logical_schema: str,
 ) -> Outcome:
@@ -43,7 +44,7 @@ async def scatter_read(
         columns = streams[0].columns
         for stream in streams[1:]:
             check_same_shape(columns, stream.columns)
-        merger = Merger(spec, columns, len(streams), collations, literals, max_rows)
+        merger = Merger(spec, columns, len(streams), collations, literals, limits.merge_rows, limits.merge_bytes)
         sink.send_header(_visible(columns, spec.hidden, {c.schema for c in connections}, logical_schema))
         await _merge(merger, streams, sink)
         outcome.rows = merger.found

@@ -28,11 +28,14 @@ class GroupMerge:
         collations: Mapping[str, bytes | None],
         literals: Sequence[bytes],
         max_rows: int,
+        max_bytes: int,
     ) -> None:
         self._spec = spec
         self._columns = columns
         self._literals = literals
         self._max_rows = max_rows
+        self._max_bytes = max_bytes
+        self._held_bytes = 0
         self._group_size = len(spec.keys)
         self._extremes: dict[int, KeyFunction] = {
             a.column: key_function((a.key,), columns, collations) for a in spec.aggregates if a.key is not None
@@ -142,8 +145,11 @@ class GroupMerge:
         if self._final_key is None:
             out.append(finished)
             return
+        self._held_bytes += sum(len(value) for value in finished if value is not None)
         if len(self._buffer) >= self._max_rows:
             raise ProxyError(MERGE_LIMIT, f"the groups to be ordered are more than {self._max_rows} (limits.merge_rows)")
+        if self._held_bytes > self._max_bytes:
+            raise ProxyError(MERGE_LIMIT, f"the groups to be ordered take more than {self._max_bytes} bytes (limits.merge_bytes)")
         self._buffer.append((self._final_key(finished), finished))
 
     def _average(self, aggregate: Aggregate) -> tuple[Any, bytes | None]:

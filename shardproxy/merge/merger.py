@@ -14,7 +14,7 @@ from shardproxy.protocol.resultset import ColumnDefinition, Row, build_row, pars
 class Merger:
     """Feed it the rows of each source as they come, close each source at its end, and drain what is ready.
 
-    `max_rows` bounds the groups that have to be held. `done` says that the limit is reached and no more rows are wanted.
+    `max_rows` and `max_bytes` bound the groups that have to be held. `done` says that the limit is reached and no more rows are wanted.
     """
 
     def __init__(
@@ -25,6 +25,7 @@ class Merger:
         collations: Mapping[str, bytes | None],
         literals: Sequence[bytes],
         max_rows: int,
+        max_bytes: int,
     ) -> None:
         self._spec = spec
         self._width = len(columns)
@@ -38,7 +39,7 @@ class Merger:
         self.done = self._left == 0
         self._key = key_function(spec.order, columns, collations)
         self._ordered = OrderedMerge(sources)
-        self._groups = GroupMerge(spec.grouping, columns, collations, literals, max_rows) if spec.grouping else None
+        self._groups = GroupMerge(spec.grouping, columns, collations, literals, max_rows, max_bytes) if spec.grouping else None
         self._finished = False
         # What FOUND_ROWS() says: the rows up to the limit, those that OFFSET skips included.
         self.found = 0

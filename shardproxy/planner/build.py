@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
+from dataclasses import replace
+from itertools import pairwise
 
 from sqlglot import exp
 
 from shardproxy.errors import (
     CROSS_SHARD_FUNCTION,
+    CROSS_SHARD_JOIN,
     PRIVILEGE,
     SYNTAX,
     UNSUPPORTED_STATEMENT,
@@ -26,6 +28,7 @@ from shardproxy.planner.write import plan_write
 from shardproxy.sql.lexer import Kind as TokenKind
 from shardproxy.sql.lexer import Token, function_names, is_name, unquote_name
 from shardproxy.sql.statement import Statement
+from shardproxy.topology.topology import Scheme
 
 _LOCK_FUNCTIONS = frozenset(("GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS", "IS_FREE_LOCK", "IS_USED_LOCK"))
 _SEQUENCE_FUNCTIONS = frozenset(("NEXTVAL", "LASTVAL", "SETVAL"))
@@ -71,9 +74,9 @@ def build_plan(statement: Statement, context: PlanContext, *, selected: bool = T
     if verb in _SELECTS:
         return _plan_select(statement, context, edits, selected=selected)
     if verb in ("INSERT", "REPLACE"):
-        return plan_insert(statement, context, edits, selected=selected)
+        return _checked_write(statement, context, plan_insert(statement, context, edits, selected=selected))
     if verb in ("UPDATE", "DELETE"):
-        return plan_write(statement, context, edits, selected=selected)
+        return _checked_write(statement, context, plan_write(statement, context, edits, selected=selected))
     if verb == "SHOW":
         return plan_show(statement, context, selected=selected)
     if verb in ("DESCRIBE", "DESC", "EXPLAIN"):
@@ -108,10 +111,16 @@ def _plan_explain(statement: Statement, context: PlanContext, *, selected: bool)
 
 def _plan_select(statement: Statement, context: PlanContext, edits: list[Edit], *, selected: bool) -> Plan:
     functions = function_names(statement.tokens)
-    words = {t.upper for t in statement.tokens if t.kind is TokenKind.WORD}
-    if not words & {"FROM", "TABLE"}:
+    words = [t.upper for t in statement.tokens]
+    if any(a == "INTO" and b in ("OUTFILE", "DUMPFILE") for a, b in pairwise(words)):
+        raise ProxyError(PRIVILEGE, "INTO OUTFILE would write a file on a shard's server")
+    if any(a == "LAST_INSERT_ID" and b == "(" and c != ")" for a, b, c in zip(words, words[1:], words[2:], strict=False)):
+        raise ProxyError(UNSUPPORTED_STATEMENT, "LAST_INSERT_ID(expression) is supported in INSERT and UPDATE only")
+    if statement.verb != "WITH" and not set(words) & {"FROM", "TABLE"}:
         return _plan_tableless(statement, context, edits)
     tree = statement.tree
+    if not isinstance(tree, (exp.Select, exp.SetOperation, exp.Subquery)):
+        raise ProxyError(UNSUPPORTED_STATEMENT, "WITH is supported in front of a SELECT only")
     scopes = Scopes(statement, context, selected=selected)
     scopes.visit(tree)
     if scopes.system:
@@ -124,9 +133,18 @@ def _plan_select(statement: Statement, context: PlanContext, edits: list[Edit], 
     if not scopes.sharded:
         shards = scopes.fixed_shards()
         if len(shards) > 1:
-            raise ProxyError(UNSUPPORTED_STATEMENT, "the tables of this statement live on different shards")
+            raise ProxyError(CROSS_SHARD_JOIN, "the tables of this statement live on different shards")
         route = Route(Opcode.FIXED, shards.pop()) if shards else Route(Opcode.ANY)
-        return Plan(Kind.SELECT, route, template, locks=locks, pin=pin, tables=names, offset_slot=offset_slot(statement))
+        return Plan(
+            Kind.SELECT,
+            route,
+            template,
+            locks=locks,
+            pin=pin,
+            tables=names,
+            offset_slot=offset_slot(statement),
+            calc_found_rows="SQL_CALC_FOUND_ROWS" in words,
+        )
     refusal = scopes.scatter_blocker()
     scatter = merge = None
     fixed: tuple[int, ...] = ()
@@ -154,6 +172,21 @@ def _plan_select(statement: Statement, context: PlanContext, edits: list[Edit], 
     )
 
 
+def _checked_write(statement: Statement, context: PlanContext, plan: Plan) -> Plan:
+    """What may not stand in a write that is more than a matter of one shard."""
+    spread = any(context.topology.rule(name).scheme is not Scheme.UNSHARDED for name in plan.tables)
+    stored = {name.lower() for name in function_names(statement.tokens)} & context.catalog.routines
+    if spread and stored:
+        raise ProxyError(CROSS_SHARD_FUNCTION, f"stored function '{min(stored)}' may read other rows than those of one shard")
+    pin = _pin_of(statement)
+    if not pin:
+        return plan
+    refusal = ProxyError(CROSS_SHARD_FUNCTION, f"a statement that leaves a {pin} behind must run on one shard")
+    if plan.reference_write or (plan.insert is not None and plan.insert.many):
+        raise refusal
+    return replace(plan, pin=pin, refusal=plan.refusal or refusal)
+
+
 def _all_slots(statement: Statement) -> tuple[int, ...]:
     """A refusal may rest on the value of a literal in the ordering or grouping: let it count for these literals only."""
     tokens = statement.tokens
@@ -168,6 +201,8 @@ def _plan_tableless(statement: Statement, context: PlanContext, edits: list[Edit
     functions = function_names(statement.tokens)
     if functions & _SEQUENCE_FUNCTIONS:
         raise ProxyError(UNSUPPORTED_STATEMENT, "sequences are not supported yet")
+    if any(token.upper in ("SELECT", "TABLE") for token in statement.tokens[1:]):
+        raise ProxyError(UNSUPPORTED_STATEMENT, f"a subquery in {statement.verb} is not supported")
     pin = _pin_of(statement)
     template = template_of(pieces(statement, 0, statement.tokens[-1].end, _named(statement, edits)))
     stored = {name.lower() for name in functions} & context.catalog.routines
@@ -179,9 +214,6 @@ def _check_everywhere(statement: Statement, scopes: Scopes, functions: set[str],
     """What is wrong even where the statement comes to one shard."""
     if functions & _SEQUENCE_FUNCTIONS:
         raise ProxyError(UNSUPPORTED_STATEMENT, "sequences are not supported yet")
-    words = [t.upper for t in statement.tokens]
-    if any(a == "INTO" and b in ("OUTFILE", "DUMPFILE") for a, b in itertools.pairwise(words)):
-        raise ProxyError(PRIVILEGE, "INTO OUTFILE would write a file on a shard's server")
     spread = any(i.table.rule.scheme.sharded for i in scopes.instances)
     stored = {name.lower() for name in functions} & context.catalog.routines
     if spread and stored:
@@ -195,7 +227,7 @@ def _pin_of(statement: Statement) -> str:
     tokens = statement.tokens
     if function_names(tokens) & (_LOCK_FUNCTIONS - {"IS_FREE_LOCK", "IS_USED_LOCK"}):
         return "named lock"
-    for token, after in itertools.pairwise(tokens):
+    for token, after in pairwise(tokens):
         if token.kind is TokenKind.VARIABLE and not token.text.startswith("@@") and after.text == ":=":
             return "user variable"
         if token.upper == "INTO" and token.kind is TokenKind.WORD and after.kind is TokenKind.VARIABLE:

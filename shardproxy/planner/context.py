@@ -54,9 +54,8 @@ class PlanContext:
             raise ProxyError(NO_DATABASE, "No database selected", plain=True)
         rule = self.topology.rule(name)
         table = self.catalog.tables.get(name)
-        if table is None and name not in self.topology.rules and name.lower() in self._lowered_rules():
-            # On a server that ignores case this would be the table itself, and one shard would answer for all.
-            raise ProxyError(UNKNOWN_TABLE, f"Table '{self.logical_schema}.{name}' doesn't exist", plain=True)
+        if table is None:
+            self.check_case(name)
         if rule.scheme.sharded or rule.scheme is Scheme.REFERENCE:
             problem = self.problems.get(name)
             if problem:
@@ -71,8 +70,14 @@ class PlanContext:
                 raise ProxyError(TABLE_UNUSABLE, f"view '{name}' cannot be served: {problem}")
         return ResolvedTable(name, rule, table, self.placements.get(name))
 
-    def _lowered_rules(self) -> set[str]:
-        return {rule.lower() for rule in self.topology.rules}
+    def check_case(self, name: str) -> None:
+        """Refuse a name that differs from a table of the config in case only.
+
+        On a server that ignores case it would be that table, and one shard would answer for all.
+        """
+        rules = self.topology.rules
+        if name not in rules and name.lower() in (rule.lower() for rule in rules):
+            raise ProxyError(UNKNOWN_TABLE, f"Table '{self.logical_schema}.{name}' doesn't exist", plain=True)
 
 
 def build_context(topology: Topology, catalog: Catalog, logical_schema: str) -> PlanContext:

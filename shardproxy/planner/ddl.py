@@ -79,6 +79,7 @@ def _homes(context: PlanContext, name: str, schema: str, *, selected: bool) -> t
     """The shards that hold, or will hold, a table. Unlike for queries, the table need not be in order."""
     if schema or not selected:
         context.resolve("", schema, selected=selected)
+    context.check_case(name)
     rule = context.topology.rule(name)
     return (rule.shard,) if rule.scheme is Scheme.UNSHARDED else context.topology.shards
 
@@ -102,6 +103,8 @@ def _table(statement: Statement, context: PlanContext, edits: list[Edit], *, sel
     temporary = tokens[0].upper == "CREATE" and "TEMPORARY" in (t.upper for t in tokens[1:5])
     if temporary and rule.scheme is not Scheme.UNSHARDED:
         raise ProxyError(CROSS_SHARD_DDL, f"a temporary table may not hide '{name}', which is spread over shards")
+    if tokens[0].upper == "ALTER":
+        _check_new_name(tokens[behind:], context)
     if tokens[0].upper == "ALTER" and name in context.topology.rules:
         _check_alter(tokens[behind:], rule.key, name)
     if tokens[0].upper == "CREATE" and "LIKE" in words[:2]:
@@ -121,6 +124,15 @@ def _check_alter(tokens: list[Token], key: str, name: str) -> None:
             raise ProxyError(CROSS_SHARD_DDL, f"the sharding key '{key}' of '{name}' cannot be altered")
         if word == "RENAME" and token.upper not in ("COLUMN", "INDEX", "KEY"):
             raise ProxyError(CROSS_SHARD_DDL, f"'{name}' is named in the config and cannot be renamed")
+
+
+def _check_new_name(tokens: list[Token], context: PlanContext) -> None:
+    """ALTER TABLE ... RENAME must not make a table of the config appear on one shard."""
+    for i, token in enumerate(tokens):
+        if token.upper == "RENAME":
+            at = i + 2 if tokens[i + 1 : i + 2] and tokens[i + 1].upper in ("TO", "AS") else i + 1
+            if at < len(tokens) and unquote_name(tokens[-1].text) in context.topology.rules:
+                raise ProxyError(CROSS_SHARD_DDL, f"'{unquote_name(tokens[-1].text)}' is named in the config")
 
 
 def _check_source(statement: Statement, context: PlanContext, name: str, shards: tuple[str, ...], *, selected: bool) -> None:

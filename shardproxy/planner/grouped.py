@@ -134,7 +134,7 @@ class _Builder:
         scopes = self.columns.scopes
         for node in distinct.expressions:
             instance = scopes.instance_of(node, scopes.top) if isinstance(node, exp.Column) else None
-            if instance and instance.table.sharded and node.name.lower() == instance.table.rule.key.lower():
+            if instance and instance.table.sharded and not instance.nullable and node.name.lower() == instance.table.rule.key.lower():
                 return True
         return False
 

@@ -50,6 +50,9 @@ def plan_insert(statement: Statement, context: PlanContext, edits: list[Edit], *
     table = context.resolve(parts.name, parts.schema, selected=selected)
     template = template_of(pieces(statement, 0, tokens[-1].end, edits)) if edits else None
     scheme = table.rule.scheme
+    returning = any(t.upper == "RETURNING" for t in tokens[parts.tail :])
+    if returning and (scheme is Scheme.REFERENCE or (scheme.sharded and parts.rows > 1)):
+        raise ProxyError(CROSS_SHARD_WRITE, "RETURNING cannot be applied over several shards")
     selects = any(t.upper in ("SELECT", "TABLE", "WITH") and t.kind is TokenKind.WORD for t in tokens[parts.body :])
     if scheme is Scheme.UNSHARDED:
         if selects:
@@ -153,7 +156,7 @@ def _auto_slots(statement: Statement, parts: _Parts, table: ResolvedTable) -> tu
     auto = next((c.name for c in table.schema.columns if c.auto_increment), None) if table.schema else None
     if auto is None or table.schema is None or parts.form not in ("VALUES", "VALUE"):
         return None
-    columns = parts.columns or [column.name for column in table.schema.columns]
+    columns = parts.columns if parts.columns is not None else [column.name for column in table.schema.columns]
     position = next((i for i, name in enumerate(columns) if name.lower() == auto.lower()), -1)
     slots = []
     at = parts.body + 1
@@ -171,7 +174,7 @@ def _plan_rows(statement: Statement, parts: _Parts, table: ResolvedTable, templa
     assert table.schema is not None and table.placement is not None
     if parts.form not in ("VALUES", "VALUE") or not parts.rows:
         raise ProxyError(KEY_MISSING, f"INSERT into sharded table '{table.name}' gives no sharding key '{table.rule.key}'")
-    columns = parts.columns or [column.name for column in table.schema.columns]
+    columns = parts.columns if parts.columns is not None else [column.name for column in table.schema.columns]
     position = next((i for i, name in enumerate(columns) if name.lower() == table.rule.key.lower()), -1)
     if position < 0:
         raise ProxyError(KEY_MISSING, f"INSERT into sharded table '{table.name}' gives no sharding key '{table.rule.key}'")

@@ -139,6 +139,7 @@ class Plan:
     - `fixed_slots`: the literals whose values the plan depends on.
     - `auto_slots`: the literals given to an AUTO_INCREMENT column; unless one is zero, LAST_INSERT_ID() stays as it was.
     - `offset_slot`: the literal of OFFSET, which FOUND_ROWS() counts too.
+    - `calc_found_rows`: the server is asked for FOUND_ROWS() behind the statement.
     - `first_only`: one shard's answer will do (EXPLAIN).
     - `point`: set where the text can go straight to the shard that one literal names.
     """
@@ -161,10 +162,11 @@ class Plan:
     auto_slots: tuple[int, ...] | None = None
     offset_slot: int | None = None
     first_only: bool = False
+    calc_found_rows: bool = False
     point: Point | None = field(init=False)
 
     def __post_init__(self) -> None:
-        straight = self.template is None and not (self.locks or self.pin)
+        straight = self.template is None and not (self.locks or self.pin or self.calc_found_rows)
         object.__setattr__(self, "point", self.route.point if straight else None)
 
     def for_many_rows(self) -> Plan:

@@ -22,6 +22,8 @@ def keyed_plan(
     writes: bool = False,
     locks: bool = False,
     fixed: tuple[int, ...] = (),
+    pin: str = "",
+    calc_found_rows: bool = False,
 ) -> Plan:
     """A plan whose shards depend on the sharding keys that the statement names."""
     keys = scopes.key_routes()
@@ -51,6 +53,8 @@ def keyed_plan(
         tables=names,
         fixed_slots=fixed,
         offset_slot=offset_slot(statement),
+        pin=pin,
+        calc_found_rows=calc_found_rows,
     )
 
 

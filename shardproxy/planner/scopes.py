@@ -30,6 +30,7 @@ class Instance:
     visible: str
     depth: int
     number: int
+    nullable: bool = False
     predicates: list[Predicate] = field(default_factory=list)
 
 
@@ -148,6 +149,9 @@ class Scopes:
 
     def _outer_join(self, side: str, left: list[Instance], right: Instance | None) -> None:
         """On several shards, rows that find no partner are right only if they come from one shard each."""
+        for instance in [right] if side == "LEFT" else left:
+            if instance is not None:
+                instance.nullable = True
         left_sharded = any(i.table.sharded for i in left)
         right_sharded = right is not None and right.table.sharded
         if (side == "LEFT" and right_sharded and not left_sharded) or (side == "RIGHT" and left_sharded and not right_sharded):

@@ -112,7 +112,7 @@ def _groups_stay_on_shards(columns: ShardColumns, scopes: Scopes) -> bool:
         node = columns.nodes[visible] if visible is not None else written
         if isinstance(node, exp.Column):
             instance = scopes.instance_of(node, scopes.top)
-            if instance and instance.table.sharded and node.name.lower() == instance.table.rule.key.lower():
+            if instance and instance.table.sharded and not instance.nullable and node.name.lower() == instance.table.rule.key.lower():
                 return True
     return False
 

@@ -32,6 +32,8 @@ def plan_write(statement: Statement, context: PlanContext, edits: list[Edit], *,
         if any(i.table.rule.scheme is not Scheme.REFERENCE for i in scopes.instances):
             raise ProxyError(CROSS_SHARD_WRITE, "a reference table cannot be written together with other tables")
         check_deterministic(statement.tokens)
+        if any(token.upper == "RETURNING" for token in statement.tokens):
+            raise ProxyError(CROSS_SHARD_WRITE, "RETURNING cannot be applied over several shards")
         return Plan(kind, Route(Opcode.EVERY), template, writes=True, reference_write=True, tables=names)
     if not scopes.sharded:
         shards = scopes.fixed_shards()

@@ -51,6 +51,8 @@ def split_list(raw: bytes, placement: Placement, codec: str) -> dict[str, bytes]
     if len(raw) > MAX_LIST_BYTES:
         return None
     parts: dict[str, list[bytes]] = {}
+    if len({is_string(item) for item in list_items(raw) if item.upper() != b"NULL"}) > 1:
+        return None
     for item in list_items(raw):
         if item.upper() == b"NULL":
             continue

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 from shardproxy.errors import AUTO_INCREMENT, KEY_UNPROVABLE, ProxyError
 from shardproxy.planner.plan import RowInsert
 from shardproxy.sql.rows import split_rows
 from shardproxy.topology.keys import key_for_insert
 from shardproxy.topology.placement import shard_for_row
 
-_GENERATED = (b"NULL", b"DEFAULT", b"0", b"'0'")
+# Anything else might make the shard choose a value (NULL, DEFAULT, zero in every spelling), or cannot be told here.
+_GIVEN = re.compile(rb"'?[+-]?0*[1-9][0-9]*'?")
 
 
 def check_row(insert: RowInsert, values: tuple[bytes, ...]) -> None:
     """Refuse a row that leaves the value of an AUTO_INCREMENT column to the shard."""
     auto = values[-1] if insert.auto_position >= insert.key_position else values[0]
-    if insert.auto_position >= 0 and auto.upper() in _GENERATED:
-        raise ProxyError(AUTO_INCREMENT, f"the AUTO_INCREMENT column '{insert.auto_column}' must be given a value")
+    if insert.auto_position >= 0 and _GIVEN.fullmatch(auto) is None:
+        raise ProxyError(AUTO_INCREMENT, f"the AUTO_INCREMENT column '{insert.auto_column}' must be given a number other than zero")
 
 
 def shard_of_value(insert: RowInsert, raw: bytes, codec: str) -> str:

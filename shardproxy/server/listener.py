@@ -40,8 +40,8 @@ class Listener:
         self._idler = loop.create_task(self._close_idle())
 
     async def _close_idle(self) -> None:
-        limit = self.router.limits.idle_timeout_s
         while True:
+            limit = self.router.limits.idle_timeout_s
             await asyncio.sleep(min(limit, 30))
             now = perf_counter()
             for connection in list(self.connections):

@@ -75,6 +75,10 @@ class Proxy:
         router.verifiers = fresh.verifiers
         router.limits = fresh.config.limits
         router.backends.use_limits(fresh.config.limits)
+        for cache in router.plans:
+            cache.capacity = fresh.config.limits.plan_cache
+        for session in router.sessions.values():
+            session.executor.limits = fresh.config.limits
         current = self.loaded.config
         if fresh.config.model_copy(update={"users": current.users, "limits": current.limits}) != current:
             log.warning("the file has changes that need a restart")

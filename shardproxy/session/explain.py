@@ -31,7 +31,11 @@ def route_rows(context: PlanContext, executor: Executor, text: bytes, *, selecte
             for shard in step.shards
         ]
     texts = executor.texts(plan, text, literals, context)
-    merge = describe_merge(plan.merge) if len(texts) > 1 and plan.merge else "counts added up" if len(texts) > 1 and plan.writes else ""
+    merge = ""
+    if len(texts) > 1 and plan.merge:
+        merge = describe_merge(plan.merge)
+    elif len(texts) > 1 and plan.writes:
+        merge = "the count of one copy" if plan.reference_write else "counts added up"
     route = plan.route.opcode.value
     if plan.route.opcode is Opcode.KEYED and len(texts) == 1:
         route = "one shard, by its sharding key"

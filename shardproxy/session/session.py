@@ -50,7 +50,7 @@ class Session:
         self.channel = channel
         self.state = ClientState(router.register(self))
         self.leases = Leases(router.backends.pools, self.state, router.metrics)
-        self.executor = Executor(self.leases, self.state, router.metrics, self.answer, router.limits.merge_rows)
+        self.executor = Executor(self.leases, self.state, router.metrics, self.answer, router.limits)
         self.statement = b""
         # Number of the first packet of an answer: 1, unless the command itself took several packets.
         self.first_sequence = 1
@@ -281,6 +281,8 @@ class Session:
             state.found_rows, state.row_count = outcome.rows, -1
             if isinstance(plan, Plan) and plan.offset_slot is not None and outcome.rows and not outcome.merged:
                 state.found_rows += int(self._literals[plan.offset_slot])
+            if outcome.found >= 0:
+                state.found_rows = outcome.found
             sink.send_eof(EofPacket(outcome.warnings, self._status(outcome)))
             return
         state.row_count = outcome.affected

@@ -67,6 +67,8 @@ async def run_set(session: Session, statement: Statement) -> None:
     parts = _split(statement.tokens[1:])
     if len(parts) > MAX_ASSIGNMENTS:
         raise ProxyError(UNSUPPORTED_SETTING, f"one SET may make {MAX_ASSIGNMENTS} assignments")
+    if any(token.upper in ("SELECT", "TABLE") and token.kind is Kind.WORD for token in statement.tokens):
+        raise ProxyError(UNSUPPORTED_STATEMENT, "a subquery in SET is not supported")
     wanted = _sort_out(session, statement, parts)
     if wanted.kept:
         await _keep(session, statement, wanted.kept)
@@ -260,7 +262,7 @@ async def remember_user_variables(session: Session, text: bytes) -> None:
         into = any(t.upper == "INTO" for t in tokens[max(0, i - 8) : i])
         if token.kind is Kind.VARIABLE and not token.text.startswith("@@") and (follows or into):
             names.append(token.text)
-    held = next((c for c in session.leases.held.values() if not c.closed), None)
+    held = session.executor.last_connection
     if names and held is not None:
         await _read_back(session, held, list(dict.fromkeys(names)))
 

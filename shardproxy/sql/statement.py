@@ -145,8 +145,10 @@ def _shown(raw: bytes) -> str:
 
 def _first_item(listed: str) -> str:
     """The first element of a literal list `(a, b, ...)`, without a sign."""
-    match = _FIRST_ITEM.match(listed)
-    return _shown(match.group(1).encode("latin-1")) if match else "0"
+    for match in _LISTED.finditer(listed):
+        if match.group(1).upper() != "NULL":
+            return _shown(match.group(1).encode("latin-1"))
+    return "0"
 
 
-_FIRST_ITEM: Final = re.compile(r"""\(\s*[+-]?('(?:[^'\\]++|\\.|'')*+'|[^\s,)]+)""", re.DOTALL)
+_LISTED: Final = re.compile(r"""[(,]\s*[+-]?('(?:[^'\\]++|\\.|'')*+'|[^\s,)]+)""", re.DOTALL)

@@ -56,4 +56,3 @@ class Metrics:
         self.pins: Counter[str] = Counter()
         self.retries = 0
         self.latency = Histogram()
-        self.merged_rows = 0

@@ -25,6 +25,7 @@ UNPROVABLE: Final = Unprovable()
 
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,20}")
 _INTEGRAL = re.compile(rb"([+-]?[0-9]{1,20})\.0*")
+_STRING = re.compile(rb"""'(?:[^'\\]++|\\.|'')*+'|"(?:[^"\\]++|\\.|"")*+\"""", re.DOTALL)
 _ESCAPE = re.compile(rb"\\(.)|''|\"\"", re.DOTALL)
 _ESCAPED: Final = {b"0": b"\0", b"b": b"\b", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"Z": b"\x1a"}
 _DATE = re.compile(rb"(\d{4})-(\d{2})-(\d{2})")
@@ -63,8 +64,8 @@ class KeyType(Protocol):
 
 
 def is_string(raw: bytes) -> bool:
-    """Whether a literal is a quoted string."""
-    return raw[:1] in (b"'", b'"')
+    """Whether a literal is one quoted string, whole: not two side by side, nor an expression between quotes."""
+    return raw[:1] in (b"'", b'"') and _STRING.fullmatch(raw) is not None
 
 
 @dataclass(frozen=True, slots=True)
