@@ -67,6 +67,8 @@ def build_plan(statement: Statement, context: PlanContext, *, selected: bool = T
     """Plan one statement. `selected` is whether the session has chosen the schema. Raises `ProxyError` for a refusal."""
     if not statement.tokens:
         raise ProxyError(SYNTAX, "You have an error in your SQL syntax")
+    if any(token.text == ";" for token in statement.tokens):
+        raise ProxyError(SYNTAX, "You have an error in your SQL syntax near ';': one statement at a time")
     edits = [*session_value_edits(statement.tokens), *_qualifier_edits(statement.tokens, context.logical_schema)]
     verb = statement.verb
     if verb in _LOCAL or _is_local_question(statement):
@@ -169,6 +171,8 @@ def _plan_select(statement: Statement, context: PlanContext, edits: list[Edit], 
         merge=merge,
         locks=locks,
         fixed=fixed,
+        pin=pin,
+        calc_found_rows="SQL_CALC_FOUND_ROWS" in words,
     )
 
 
