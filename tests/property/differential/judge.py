@@ -95,6 +95,15 @@ class Judge:
             return Verdict(Kind.WRONG, got, expected, "the session's answer differs")
         return Verdict(Kind.REJECTED if got.errno else Kind.SAME, got, expected)
 
+    def question(self, sql: str) -> Verdict:
+        """Something whose rows come in one order."""
+        got, expected = self._lab.proxy.run(sql), self._lab.oracle.run(sql)
+        verdict = self._errors(got, expected)
+        if verdict.kind is Kind.SAME:
+            verdict.fault = same_heads(got, expected) or ("" if got.rows == expected.rows else "other rows")
+            verdict.kind = Kind.WRONG if verdict.fault else Kind.SAME
+        return verdict
+
     @staticmethod
     def _errors(got: Answer, expected: Answer) -> Verdict:
         """Compare success and errors."""

@@ -11,9 +11,11 @@ from random import Random
 from tests.property.differential.judge import Judge, Kind, Verdict
 from tests.property.differential.lab import Lab
 from tests.property.differential.queries import Query
+from tests.property.differential.questions import question
 from tests.property.differential.schemas import Schema, random_schema
 from tests.property.differential.selects import Selects
 from tests.property.differential.shrink import Shrinker
+from tests.property.differential.variations import other_literals, respelled
 from tests.property.differential.writes import Write, any_write, insert, transaction
 
 # By then something is broken for good.
@@ -94,8 +96,10 @@ class Round:
             self._create()
             while self._counts.statements < end:
                 form = self._rng.random()
-                if form < 0.68:
-                    self._query(selects.query())
+                if form < 0.66:
+                    self._queries(selects.query())
+                elif form < 0.68:
+                    self._question(question(self._rng, self.schema))
                 elif form < 0.94:
                     self._write(any_write(self._rng, self.schema))
                 else:
@@ -133,6 +137,20 @@ class Round:
         if verdict.kind is Kind.REFUSED:
             counts.refused[verdict.got.refusal] += 1
             counts.refusals.setdefault(verdict.got.message, f"seed {self._seed}: {sql}")
+
+    def _queries(self, query: Query) -> None:
+        """A query, and at times some more of its kind."""
+        if self._rng.random() < 0.1:
+            query = respelled(self._rng, query)
+        self._query(query)
+        while self._rng.random() < 0.3:
+            self._query(other_literals(self._rng, query))
+
+    def _question(self, sql: str) -> None:
+        verdict = self._judge.question(sql)
+        self._count(verdict, sql)
+        if verdict.kind is Kind.WRONG:
+            self._wrong(verdict, [*self._tables_of(sql), sql])
 
     def _query(self, query: Query) -> None:
         verdict = self._judge.query(query)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tests.property.differential.clients import Row
-from tests.property.differential.columns import Column
+from tests.property.differential.columns import Column, quote
 from tests.property.differential.judge import Judge, Kind, Verdict
 from tests.property.differential.lab import Lab
 from tests.property.differential.queries import Query
@@ -24,8 +24,10 @@ def literal(column: Column, cell: bytes | None) -> str:
         return cell.decode()
     if column.kind == "bit":
         return str(int.from_bytes(cell, "big"))
-    if column.kind == "bin" or not cell.isascii() or any(byte < 32 or byte in b"\\'" for byte in cell):
-        return f"x'{cell.hex()}'" if column.kind == "bin" else f"_utf8mb4 x'{cell.hex()}'"
+    if column.kind == "bin" and not all(32 <= byte < 127 for byte in cell):
+        return f"x'{cell.hex()}'"
+    if column.kind == "str":
+        return quote(cell.decode())
     return f"'{cell.decode()}'"
 
 
@@ -66,8 +68,7 @@ class Shrinker:
             at = 0
             while at < len(rows):
                 fewer = rows[:at] + rows[at + size :]
-                self._fill(table, fewer)
-                if self._fails(query):
+                if self._fill(table, fewer) and self._fails(query):
                     rows = fewer
                 else:
                     at += size
@@ -75,11 +76,14 @@ class Shrinker:
         self._fill(table, rows)
         return rows
 
-    def _fill(self, table: Table, rows: list[Row]) -> None:
+    def _fill(self, table: Table, rows: list[Row]) -> bool:
+        """Give the table these rows on both sides; whether both took them."""
+        taken = True
         for client in (self._lab.proxy, self._lab.oracle):
             client.run(f"DELETE FROM {table.name}")
             if rows:
-                client.run(self._insert(table, rows))
+                taken &= not client.run(self._insert(table, rows)).errno
+        return taken
 
     @staticmethod
     def _insert(table: Table, rows: list[Row]) -> str:
@@ -109,8 +113,13 @@ def _smaller(query: Query) -> Iterator[Query]:
         yield replace(query, distinct=False)
     for n in range(len(query.order)):
         yield replace(query, order=query.order[:n] + query.order[n + 1 :])
-    for n in range(len(query.group)):
-        yield replace(query, group=query.group[:n] + query.group[n + 1 :])
-    if len(query.items) > 1:
-        for n in range(len(query.items)):
+    if any(written.isdigit() for written, _ in query.group) or any(order.written.isdigit() for order in query.order):
+        return
+    for n, (_, gone) in enumerate(query.group):
+        items = [item for item in query.items if item.expr != gone]
+        if items and not any(order.expr == gone for order in query.order):
+            yield replace(query, group=query.group[:n] + query.group[n + 1 :], items=items)
+    named = {written for written, _ in query.group} | {order.written for order in query.order}
+    for n, item in enumerate(query.items):
+        if len(query.items) > 1 and item.alias not in named and not (item.alias and item.alias in query.having):
             yield replace(query, items=query.items[:n] + query.items[n + 1 :])
