@@ -97,6 +97,12 @@ SELECT uid, SUM(total) FROM orders GROUP BY uid HAVING SUM(total) > 100;
 -- s0 s1 s2 s3: SELECT uid, SUM(total) FROM orders GROUP BY uid HAVING SUM(total) > 100
 -- merge: rows as they come
 
+-- Unless it is NULL for rows without a partner.
+SELECT p.uid, COUNT(*) FROM users u LEFT JOIN profiles p ON p.uid = u.uid GROUP BY p.uid;
+-- route: select, the shards that the sharding key names
+-- s0 s1 s2 s3: SELECT p.uid, COUNT(*) FROM users u LEFT JOIN profiles p ON p.uid = u.uid GROUP BY p.uid ORDER BY p.uid
+-- merge: group (count)
+
 -- Distinct values: counted on the shards where the key tells them apart, else one after the other in the merge.
 SELECT COUNT(DISTINCT uid) FROM orders;
 -- route: select, the shards that the sharding key names

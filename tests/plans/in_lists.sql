@@ -40,6 +40,12 @@ SELECT total FROM orders WHERE uid IN ('1', '2');
 -- merge: rows as they come
 
 -- NULL is equal to nothing and goes to nobody.
+SELECT total FROM orders WHERE uid IN (NULL, 1, 2);
+-- route: select, the shards that the sharding key names
+-- s1: SELECT total FROM orders WHERE uid IN (2)
+-- s2: SELECT total FROM orders WHERE uid IN (1)
+-- merge: rows as they come
+
 SELECT total FROM orders WHERE uid IN (1, NULL, 2);
 -- route: select, the shards that the sharding key names
 -- s1: SELECT total FROM orders WHERE uid IN (2)
@@ -50,6 +56,12 @@ SELECT total FROM orders WHERE uid IN (1, NULL, 2);
 SELECT total FROM orders WHERE uid IN (1, 2.5);
 -- route: select, the shards that the sharding key names
 -- s0 s1 s2 s3: SELECT total FROM orders WHERE uid IN (1, 2.5)
+-- merge: rows as they come
+
+-- Strings and numbers in one list are compared by other rules than each alone.
+SELECT total FROM orders WHERE uid IN (1, '2');
+-- route: select, the shards that the sharding key names
+-- s0 s1 s2 s3: SELECT total FROM orders WHERE uid IN (1, '2')
 -- merge: rows as they come
 
 SELECT total FROM orders WHERE uid NOT IN (1, 2);

@@ -94,11 +94,11 @@ INSERT INTO shelves (number) VALUES (255);
 -- The session's own values are filled in.
 INSERT INTO logins VALUES ('abc', LAST_INSERT_ID());
 -- route: insert, one shard, by its sharding key
--- s1: INSERT INTO logins VALUES ('abc', 3)
+-- s1: INSERT INTO logins VALUES ('abc', CAST(3 AS UNSIGNED))
 
-INSERT INTO users (uid, name) VALUES (42, 'a'), (LAST_INSERT_ID(), 'b');
+INSERT INTO users (uid, name) VALUES (42, 'a') RETURNING uid;
 -- route: insert, one shard, by its sharding key
--- s0: INSERT INTO users (uid, name) VALUES (42, 'a'), (3, 'b')
+-- s0: INSERT INTO users (uid, name) VALUES (42, 'a') RETURNING uid
 
 -- An AUTO_INCREMENT column of a sharded table gets its value from the client.
 INSERT INTO tickets (id, uid, title) VALUES (7, 1, 'a');
@@ -115,12 +115,12 @@ INSERT INTO tickets (id, uid, title) VALUES (7, 1, 'a'), (8, 2, 'b');
 INSERT INTO countries VALUES ('DE', 'Germany');
 -- route: insert, every shard
 -- s0 s1 s2 s3: INSERT INTO countries VALUES ('DE', 'Germany')
--- merge: counts added up
+-- merge: the count of one copy
 
 INSERT INTO tags (tag) VALUES ('new'), ('old');
 -- route: insert, every shard
 -- s0 s1 s2 s3: INSERT INTO tags (tag) VALUES ('new'), ('old')
--- merge: counts added up
+-- merge: the count of one copy
 
 INSERT INTO notes (note) VALUES ('a'), (UUID());
 -- route: insert, one named shard

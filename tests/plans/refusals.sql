@@ -17,6 +17,9 @@ SELECT a.name FROM users a, users b;
 SELECT u.name, n.note FROM users u JOIN notes n ON n.id = u.uid;
 -- SP1201: a sharded and an unsharded table are used together
 
+SELECT n.note, a.action FROM notes n JOIN audit a ON a.id = n.id WHERE n.id = 1;
+-- SP1201: the tables of this statement live on different shards
+
 SELECT u.name, n.note, a.action FROM users u JOIN notes n ON n.id = u.uid JOIN audit a ON a.id = n.id;
 -- SP1201: the tables of this statement live on different shards
 
@@ -99,6 +102,18 @@ SELECT name INTO @n FROM users LIMIT 1;
 SELECT vat(age) FROM users WHERE uid = 42;
 -- SP1203: stored function 'vat' may read other rows than those of one shard
 
+UPDATE countries SET name = vat(1);
+-- SP1203: stored function 'vat' may read other rows than those of one shard
+
+UPDATE users SET age = vat(1) WHERE uid = 42;
+-- SP1203: stored function 'vat' may read other rows than those of one shard
+
+INSERT INTO orders (uid, oid) VALUES (1, vat(2));
+-- SP1203: stored function 'vat' may read other rows than those of one shard
+
+UPDATE users SET age = (@n := @n + 1);
+-- SP1203: a statement that leaves a user variable behind must run on one shard
+
 SELECT GET_LOCK(name, 1) FROM users WHERE uid = 42;
 -- SP1203: named locks live on the default shard: take them in a statement of their own
 
@@ -144,6 +159,9 @@ SELECT *, COUNT(*) FROM orders;
 
 SELECT name FROM users LIMIT 5 OFFSET @n;
 -- SP1205: this LIMIT cannot be applied over several shards
+
+SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'app';
+-- SP1205: information_schema cannot be counted or cut while unsharded tables live on several shards
 
 SELECT DISTINCT u.* FROM users u;
 -- SP1205: this * cannot be spelled out for several shards
@@ -191,6 +209,15 @@ DELETE FROM orders LIMIT 5;
 DELETE FROM orders WHERE status = 'old' RETURNING oid;
 -- SP1207: RETURNING cannot be applied over several shards
 
+DELETE FROM tags WHERE id = 1 RETURNING id;
+-- SP1207: RETURNING cannot be applied over several shards
+
+INSERT INTO users (uid, name) VALUES (42, 'a'), (142, 'b') RETURNING uid;
+-- SP1207: RETURNING cannot be applied over several shards
+
+INSERT INTO tags (tag) VALUES ('a') RETURNING id;
+-- SP1207: RETURNING cannot be applied over several shards
+
 INSERT INTO orders (uid, oid) SELECT id, 1 FROM notes;
 -- SP1207: INSERT into a sharded table takes values, not a SELECT
 
@@ -228,10 +255,16 @@ INSERT INTO users (name) VALUES ('a');
 INSERT INTO users SET name = 'a';
 -- SP1209: INSERT into sharded table 'users' gives no sharding key 'uid'
 
+INSERT INTO users () VALUES ();
+-- SP1209: INSERT into sharded table 'users' gives no sharding key 'uid'
+
 -- SP1210: a key whose place cannot be told.
 
 INSERT INTO users (uid, name) VALUES (1 + 1, 'a');
 -- SP1210: sharding key 'uid' must be a literal, not 1 + 1
+
+INSERT INTO users (uid, name) VALUES (42, 'a'), (LAST_INSERT_ID(), 'b');
+-- SP1210: sharding key 'uid' must be a literal, not CAST(3 AS UNSIGNED)
 
 INSERT INTO users (uid, name) VALUES (DEFAULT, 'a');
 -- SP1210: sharding key 'uid' must be a literal, not DEFAULT
@@ -250,6 +283,13 @@ INSERT INTO events VALUES ('24-6-30', 'a');
 
 INSERT INTO logins VALUES (1.5, 1);
 -- SP1210: the value 1.5 for sharding key 'token' does not tell where the row belongs
+
+-- Not what stands between the first quote and the last.
+INSERT INTO logins VALUES ('c', 1), ('a' 'b', 2);
+-- SP1210: the value 'a' 'b' for sharding key 'token' does not tell where the row belongs
+
+INSERT INTO logins VALUES ('c', 1), ('a' || 'b', 2);
+-- SP1210: the value 'a' || 'b' for sharding key 'token' does not tell where the row belongs
 
 -- SP1211 to SP1213: as a server would say of a partition, of NULL and of a number.
 
@@ -271,10 +311,19 @@ INSERT INTO tickets (uid, title) VALUES (1, 'a');
 -- SP1214: the AUTO_INCREMENT column 'id' of sharded table 'tickets' must be given a value
 
 INSERT INTO tickets (id, uid, title) VALUES (NULL, 1, 'a');
--- SP1214: the AUTO_INCREMENT column 'id' must be given a value
+-- SP1214: the AUTO_INCREMENT column 'id' must be given a number other than zero
 
 INSERT INTO tickets (id, uid, title) VALUES (1, 1, 'a'), (0, 2, 'b');
--- SP1214: the AUTO_INCREMENT column 'id' must be given a value
+-- SP1214: the AUTO_INCREMENT column 'id' must be given a number other than zero
+
+INSERT INTO tickets (id, uid, title) VALUES (0.0, 1, 'a');
+-- SP1214: the AUTO_INCREMENT column 'id' must be given a number other than zero
+
+INSERT INTO tickets (id, uid, title) VALUES ('', 1, 'a');
+-- SP1214: the AUTO_INCREMENT column 'id' must be given a number other than zero
+
+INSERT INTO tickets (id, uid, title) VALUES (NULLIF(1, 1), 1, 'a');
+-- SP1214: the AUTO_INCREMENT column 'id' must be given a number other than zero
 
 -- SP1215: copies of a reference table must stay equal.
 
@@ -295,8 +344,17 @@ DELETE FROM tags LIMIT 1;
 (SELECT name FROM users) LIMIT 5;
 -- SP1216: this SELECT cannot be run on several shards
 
-SELECT n.note, a.action FROM notes n JOIN audit a ON a.id = n.id WHERE n.id = 1;
--- SP1216: the tables of this statement live on different shards
+WITH t AS (SELECT 1) UPDATE users SET age = 1 WHERE uid = 42;
+-- SP1216: WITH is supported in front of a SELECT only
+
+WITH t AS (SELECT 1 FROM countries) DELETE FROM users WHERE uid = 42;
+-- SP1216: WITH is supported in front of a SELECT only
+
+DO @x := (SELECT COUNT(*) FROM users);
+-- SP1216: a subquery in DO is not supported
+
+SELECT LAST_INSERT_ID(5);
+-- SP1216: LAST_INSERT_ID(expression) is supported in INSERT and UPDATE only
 
 CALL tidy();
 -- SP1216: CALL is not supported
@@ -312,9 +370,6 @@ HANDLER users OPEN;
 
 PREPARE s FROM 'SELECT 1';
 -- SP1216: PREPARE is not supported
-
-EXPLAIN SELECT name FROM users;
--- SP1216: this EXPLAIN is not supported; EXPLAIN ROUTE shows where a statement goes
 
 CREATE VIEW recent AS SELECT * FROM notes;
 -- SP1216: CREATE VIEW is not supported
@@ -345,6 +400,9 @@ ALTER TABLE users MODIFY uid INT;
 ALTER TABLE users RENAME TO people;
 -- SP1220: 'users' is named in the config and cannot be renamed
 
+ALTER TABLE options RENAME TO users;
+-- SP1220: 'users' is named in the config
+
 RENAME TABLE users TO people;
 -- SP1220: 'users' is named in the config and cannot be renamed
 
@@ -370,6 +428,12 @@ CREATE TEMPORARY TABLE users (uid INT);
 
 GRANT ALL ON app.* TO app;
 -- SP1014: GRANT is not for the proxy: do it on the shards' servers
+
+SELECT name INTO OUTFILE '/tmp/x' FROM users WHERE uid = 42;
+-- SP1014: INTO OUTFILE would write a file on a shard's server
+
+SELECT 1; SELECT 2;
+-- SP1104: You have an error in your SQL syntax near ';': one statement at a time
 
 DROP DATABASE app;
 -- SP1014: DROP DATABASE is not for the proxy: do it on the shards' servers

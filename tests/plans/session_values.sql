@@ -10,23 +10,23 @@ SELECT DATABASE(), SCHEMA();
 
 SELECT CONNECTION_ID(), USER(), CURRENT_USER, CURRENT_USER();
 -- route: select, any one shard
--- any: SELECT 7 AS `CONNECTION_ID()`, 'app@10.0.0.9' AS `USER()`, 'app@%' AS `CURRENT_USER`, 'app@%' AS `CURRENT_USER()`
+-- any: SELECT CAST(7 AS UNSIGNED) AS `CONNECTION_ID()`, 'app@10.0.0.9' AS `USER()`, 'app@%' AS `CURRENT_USER`, 'app@%' AS `CURRENT_USER()`
 
 SELECT LAST_INSERT_ID(), ROW_COUNT(), FOUND_ROWS();
 -- route: select, any one shard
--- any: SELECT 3 AS `LAST_INSERT_ID()`, 2 AS `ROW_COUNT()`, 5 AS `FOUND_ROWS()`
+-- any: SELECT CAST(3 AS UNSIGNED) AS `LAST_INSERT_ID()`, CAST(2 AS SIGNED) AS `ROW_COUNT()`, CAST(5 AS SIGNED) AS `FOUND_ROWS()`
 
 SELECT @@autocommit, @@session.warning_count, @@error_count;
 -- route: select, any one shard
--- any: SELECT 1 AS `@@autocommit`, 0 AS `@@session.warning_count`, 0 AS `@@error_count`
+-- any: SELECT CAST(1 AS SIGNED) AS `@@autocommit`, CAST(0 AS SIGNED) AS `@@session.warning_count`, CAST(0 AS SIGNED) AS `@@error_count`
 
 SELECT LAST_INSERT_ID() AS id;
 -- route: select, any one shard
--- any: SELECT 3 AS id
+-- any: SELECT CAST(3 AS UNSIGNED) AS id
 
 SELECT LAST_INSERT_ID() + 1;
 -- route: select, any one shard
--- any: SELECT 3 + 1
+-- any: SELECT CAST(3 AS UNSIGNED) + 1
 
 SELECT @@version, @@sql_mode, NOW();
 -- route: select, any one shard
@@ -34,7 +34,7 @@ SELECT @@version, @@sql_mode, NOW();
 
 SELECT name FROM users WHERE uid = LAST_INSERT_ID();
 -- route: select, the shards that the sharding key names
--- s0 s1 s2 s3: SELECT name FROM users WHERE uid = 3
+-- s0 s1 s2 s3: SELECT name FROM users WHERE uid = CAST(3 AS UNSIGNED)
 -- merge: rows as they come
 
 SELECT uid FROM users WHERE uid = 42 AND name = CURRENT_USER();

@@ -93,3 +93,16 @@ SHOW GRANTS;
 
 SHOW COUNT(*) ERRORS;
 -- route: session, the session itself
+
+-- A server's own plan, as the first shard concerned has it.
+EXPLAIN SELECT name FROM users;
+-- route: show, one shard, by its sharding key
+-- s0: EXPLAIN SELECT name FROM users
+
+EXPLAIN SELECT name FROM users WHERE uid = 142;
+-- route: show, one shard, by its sharding key
+-- s1: EXPLAIN SELECT name FROM users WHERE uid = 142
+
+EXPLAIN UPDATE users SET age = 1;
+-- route: show, one shard, by its sharding key
+-- s0: EXPLAIN UPDATE users SET age = 1

@@ -64,12 +64,12 @@ DELETE FROM users WHERE uid IN (SELECT uid FROM profiles WHERE bio = '');
 UPDATE countries SET name = 'x' WHERE code = 'DE';
 -- route: update, every shard
 -- s0 s1 s2 s3: UPDATE countries SET name = 'x' WHERE code = 'DE'
--- merge: counts added up
+-- merge: the count of one copy
 
 DELETE FROM tags WHERE id = 1;
 -- route: delete, every shard
 -- s0 s1 s2 s3: DELETE FROM tags WHERE id = 1
--- merge: counts added up
+-- merge: the count of one copy
 
 UPDATE notes SET note = 'x';
 -- route: update, one named shard
