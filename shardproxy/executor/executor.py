@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from shardproxy.backends.engine import Connection
@@ -25,6 +26,8 @@ from shardproxy.routing.resolve import resolve, split_list
 from shardproxy.routing.split_insert import shard_of_value, split_insert
 from shardproxy.telemetry.counters import Metrics
 
+LONG_TEXT_BYTES = 64 * 1024
+
 
 class Executor:
     """The executor of one session. `answer` gives the session's own values as SQL literals."""
@@ -41,7 +44,12 @@ class Executor:
 
     async def run(self, plan: Plan, text: bytes, literals: list[bytes], context: PlanContext, sink: ResultSink) -> Outcome:
         """Carry out one statement; rows go to `sink`. Raises `ServerError` or `ProxyError`."""
-        texts = self.texts(plan, text, literals, context)
+        if plan.insert is not None and len(text) > LONG_TEXT_BYTES:
+            # Splitting megabytes of rows takes long enough for other clients to notice.
+            loop = asyncio.get_running_loop()
+            texts = await loop.run_in_executor(None, self.texts, plan, text, literals, context)
+        else:
+            texts = self.texts(plan, text, literals, context)
         state, leases = self._state, self.leases
         shards = tuple(texts)
         if state.wants_transaction and (plan.writes or plan.locks):
@@ -52,11 +60,15 @@ class Executor:
             leases.pin(plan.pin)
         try:
             if plan.system:
-                return await system_read(leases, texts, context.topology, context.logical_schema, self.limits.merge_rows, sink)
+                return await system_read(
+                    leases, texts, plan.system_order, context.topology, context.logical_schema, self.limits.merge_rows, sink
+                )
             if len(texts) == 1:
                 outcome = await self._single(plan, *next(iter(texts.items())), sink)
             elif plan.reference_write:
-                outcome = await reference_write(leases, texts, clock_is_set="timestamp" in state.settings)
+                outcome = await reference_write(
+                    leases, texts, clock_is_set="SESSION timestamp" in state.settings, chooses_ids=plan.auto_slots is None
+                )
             elif plan.writes:
                 outcome = await scatter_write(leases, texts, in_turn=plan.kind is not Kind.INSERT)
             else:
@@ -78,6 +90,8 @@ class Executor:
         shards = resolve(plan.route, context, literals, codec) or (self._any_shard(context),)
         if plan.insert is not None:
             shards = (self._insert_shard(plan, literals, codec),)
+        if plan.system and plan.refusal is not None and len(shards) > 1:
+            raise ProxyError(plan.refusal.spec, plan.refusal.detail)
         if plan.system:
             return {shard: self._system_text(plan, text, literals, context, shard) for shard in shards}
         if len(shards) == 1 or plan.first_only:
@@ -134,7 +148,8 @@ class Executor:
             self.last_connection = connection = await self.leases.take(shard)
             try:
                 outcome = await forward(connection, text, sink)
-                if plan.calc_found_rows and connection.relays:
+                beyond = plan.offset_slot is not None and outcome.rows == 0
+                if (plan.calc_found_rows or beyond) and connection.relays:
                     outcome.found = await fetch_found_rows(connection)
                 await fetch_warnings(connection, outcome)
             except ServerError:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from shardproxy.errors import MERGE_LIMIT, ProxyError, ServerError
 from shardproxy.executor.leases import Leases
 from shardproxy.executor.outcome import Outcome, ResultSink
 from shardproxy.executor.relay import fetch_warnings
 from shardproxy.planner.context import SYSTEM_SCHEMAS
+from shardproxy.protocol.flags import INTEGER_TYPES
 from shardproxy.protocol.resultset import ColumnDefinition, Row, build_row, parse_row
 from shardproxy.topology.topology import Scheme, Topology
 
@@ -27,7 +29,13 @@ _SCHEMA_COLUMNS = frozenset(
 
 
 async def system_read(
-    leases: Leases, texts: Mapping[str, bytes], topology: Topology, logical: str, max_rows: int, sink: ResultSink
+    leases: Leases,
+    texts: Mapping[str, bytes],
+    order: tuple[tuple[int, bool], ...],
+    topology: Topology,
+    logical: str,
+    max_rows: int,
+    sink: ResultSink,
 ) -> Outcome:
     """Ask the shards; of each keep the rows of the tables that it answers for."""
     outcome = Outcome(rows=0)
@@ -61,12 +69,21 @@ async def system_read(
         outcome.warnings += part.warnings
         outcome.warning_list += part.warning_list
     if len(texts) > 1:
-        rows.sort(key=lambda row: row[0] or b"")
+        for index, descending in reversed(order or ((0, False),)):
+            rows.sort(key=partial(_order_key, columns[index], index), reverse=descending)
     sink.send_header(columns)
     sink.send_rows([build_row(row) for row in rows])
     outcome.rows = len(rows)
     outcome.sequence = sink.sequence
     return outcome
+
+
+def _order_key(column: ColumnDefinition, index: int, row: Row) -> tuple[bool, float, bytes]:
+    """Names order without case, as in information_schema's own collation; numbers as numbers; NULL first."""
+    value = row[index]
+    if value is None:
+        return (False, 0, b"")
+    return (True, float(value), b"") if column.type in INTEGER_TYPES else (True, 0, value.lower())
 
 
 def _answers_for(shard: str, row: Row, columns: Sequence[ColumnDefinition], topology: Topology) -> bool:

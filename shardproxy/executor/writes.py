@@ -35,7 +35,7 @@ async def scatter_write(leases: Leases, texts: Mapping[str, bytes], *, in_turn: 
     return add_up(outcomes)
 
 
-async def reference_write(leases: Leases, texts: Mapping[str, bytes], *, clock_is_set: bool) -> Outcome:
+async def reference_write(leases: Leases, texts: Mapping[str, bytes], *, clock_is_set: bool, chooses_ids: bool) -> Outcome:
     """Run the same statement on every copy of a reference table, one after the other.
 
     All get the same clock, and the AUTO_INCREMENT values that the first one chose. The first shard's locks keep two such
@@ -48,22 +48,26 @@ async def reference_write(leases: Leases, texts: Mapping[str, bytes], *, clock_i
         for connection in connections:
             if not clock_is_set:
                 await connection.query(now)
-            if first is not None and first.insert_id:
+            if chooses_ids and first is not None and first.insert_id:
                 await connection.query(b"SET insert_id = %d" % first.insert_id)
             outcome = await _write(connection, texts[connection.shard])
-            if not clock_is_set:
-                await connection.query(b"SET timestamp = DEFAULT")
+            await _clean(connection, clock_is_set=clock_is_set)
             if first is None:
                 first = outcome
             elif outcome.affected != first.affected:
                 here, there = f"{first.affected} rows on {connections[0].shard}", f"{outcome.affected} on {connection.shard}"
                 raise ProxyError(SHARDS_DISAGREE, f"the copies of the table differ: {here}, {there}")
     except BaseException:
-        await _roll_back(leases, connections, clock_is_set=clock_is_set)
+        await _roll_back(leases, connections, reference=True, clock_is_set=clock_is_set)
         raise
     await _commit(leases, connections)
     assert first is not None
     return first
+
+
+async def _clean(connection: Connection, *, clock_is_set: bool) -> None:
+    """Nothing of a reference write may reach the next statement on the connection."""
+    await connection.query(b"SET insert_id = 0" if clock_is_set else b"SET timestamp = DEFAULT, insert_id = 0")
 
 
 async def _open(leases: Leases, shards: list[str]) -> list[Connection]:
@@ -95,15 +99,15 @@ async def _all(connections: list[Connection], texts: Mapping[str, bytes]) -> lis
     return [result for result in results if isinstance(result, Outcome)]
 
 
-async def _roll_back(leases: Leases, connections: list[Connection], *, clock_is_set: bool = True) -> None:
+async def _roll_back(leases: Leases, connections: list[Connection], *, reference: bool = False, clock_is_set: bool = True) -> None:
     for connection in connections:
         try:
             if connection.closed or getattr(connection, "busy", False):
                 leases.drop(connection)
                 continue
             await connection.query(b"ROLLBACK")
-            if not clock_is_set:
-                await connection.query(b"SET timestamp = DEFAULT")
+            if reference:
+                await _clean(connection, clock_is_set=clock_is_set)
             leases.give(connection)
         except (ProxyError, ServerError):
             leases.drop(connection)

@@ -73,21 +73,25 @@ def build_plan(statement: Statement, context: PlanContext, *, selected: bool = T
     verb = statement.verb
     if verb in _LOCAL or _is_local_question(statement):
         return LocalPlan(verb)
-    if verb in _SELECTS:
-        return _plan_select(statement, context, edits, selected=selected)
     if verb in ("INSERT", "REPLACE"):
         return _checked_write(statement, context, plan_insert(statement, context, edits, selected=selected))
     if verb in ("UPDATE", "DELETE"):
         return _checked_write(statement, context, plan_write(statement, context, edits, selected=selected))
+    if verb in ("CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME"):
+        return plan_ddl(statement, context, edits, selected=selected)
+    return _plan_question(statement, context, edits, selected=selected)
+
+
+def _plan_question(statement: Statement, context: PlanContext, edits: list[Edit], *, selected: bool) -> Plan:
+    """Everything that only asks."""
+    verb = statement.verb
+    if verb in _SELECTS:
+        return _plan_select(statement, context, edits, selected=selected)
     if verb == "SHOW":
         return plan_show(statement, context, selected=selected)
     if verb in ("DESCRIBE", "DESC", "EXPLAIN"):
         described = plan_describe(statement, context, selected=selected)
-        if described is not None:
-            return described
-        return _plan_explain(statement, context, selected=selected)
-    if verb in ("CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME"):
-        return plan_ddl(statement, context, edits, selected=selected)
+        return described if described is not None else _plan_explain(statement, context, selected=selected)
     if verb == "DO":
         return _plan_tableless(statement, context, edits)
     if verb in _NOT_FOR_CLIENTS:
@@ -126,7 +130,7 @@ def _plan_select(statement: Statement, context: PlanContext, edits: list[Edit], 
     scopes = Scopes(statement, context, selected=selected)
     scopes.visit(tree)
     if scopes.system:
-        return plan_system_select(statement, scopes, context, edits)
+        return plan_system_select(statement, tree, scopes, context, edits)
     _check_everywhere(statement, scopes, functions, context)
     pin = _pin_of(statement)
     locks = tree.find(exp.Lock) is not None

@@ -135,6 +135,7 @@ class Plan:
     - `refusal`: what a client is told where the route comes to more than one shard.
     - `split_list`: a list behind IN of which each shard gets its own part only.
     - `system`: a question about the schema; the shards' schema name is replaced by the logical one both ways.
+    - `system_order`: the columns, and directions, by which such an answer of several shards is ordered.
     - `pin`: what the statement leaves behind on its connection.
     - `fixed_slots`: the literals whose values the plan depends on.
     - `auto_slots`: the literals given to an AUTO_INCREMENT column; unless one is zero, LAST_INSERT_ID() stays as it was.
@@ -161,12 +162,13 @@ class Plan:
     fixed_slots: tuple[int, ...] = ()
     auto_slots: tuple[int, ...] | None = None
     offset_slot: int | None = None
+    system_order: tuple[tuple[int, bool], ...] = ()
     first_only: bool = False
     calc_found_rows: bool = False
     point: Point | None = field(init=False)
 
     def __post_init__(self) -> None:
-        straight = self.template is None and not (self.locks or self.pin or self.calc_found_rows)
+        straight = self.template is None and not (self.locks or self.pin or self.calc_found_rows or self.offset_slot is not None)
         object.__setattr__(self, "point", self.route.point if straight else None)
 
     def for_many_rows(self) -> Plan:

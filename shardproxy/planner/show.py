@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 
-from shardproxy.errors import CROSS_SHARD_JOIN, SYNTAX, UNKNOWN_DATABASE, UNSUPPORTED_STATEMENT, ProxyError
+from sqlglot import exp
+
+from shardproxy.errors import CROSS_SHARD_CLAUSE, CROSS_SHARD_JOIN, SYNTAX, UNKNOWN_DATABASE, UNSUPPORTED_STATEMENT, ProxyError
 from shardproxy.planner.context import SYSTEM_SCHEMAS, PlanContext
 from shardproxy.planner.plan import Kind, Opcode, Plan, Route
 from shardproxy.planner.scopes import Scopes
@@ -13,7 +15,7 @@ from shardproxy.sql.lexer import Token, is_name, unquote_name
 from shardproxy.sql.statement import Statement
 from shardproxy.topology.topology import Scheme
 
-_WHOLE_RESULT = frozenset(("ORDER", "LIMIT", "GROUP", "DISTINCT", "UNION", "COUNT", "SUM", "MIN", "MAX", "AVG", "GROUP_CONCAT", "OVER"))
+_WHOLE_RESULT = frozenset(("LIMIT", "GROUP", "DISTINCT", "UNION", "COUNT", "SUM", "MIN", "MAX", "AVG", "GROUP_CONCAT", "OVER"))
 _OF_TABLE = frozenset(("COLUMNS", "FIELDS", "INDEX", "INDEXES", "KEYS"))
 
 
@@ -106,17 +108,42 @@ def _schema_edits(tokens: list[Token], context: PlanContext) -> list[Edit]:
     return edits
 
 
-def plan_system_select(statement: Statement, scopes: Scopes, context: PlanContext, edits: list[Edit]) -> Plan:
-    """A SELECT on information_schema: of the default shard, and of those on which unsharded tables live besides.
+def plan_system_select(statement: Statement, tree: exp.Expression, scopes: Scopes, context: PlanContext, edits: list[Edit]) -> Plan:
+    """A SELECT on information_schema goes to the default shard, which knows every table.
 
-    What orders, cuts or counts its rows asks the default shard alone.
+    If unsharded tables live on other shards too, each shard answers for its own; what cuts or counts the rows is then refused.
     """
     if scopes.instances:
         raise ProxyError(CROSS_SHARD_JOIN, "system tables cannot be joined with the schema's own")
     kept = [edit for edit in edits if edit.piece is not SessionValue.DATABASE]
     template = template_of(pieces(statement, 0, statement.tokens[-1].end, kept))
-    words = {token.upper for token in statement.tokens}
-    elsewhere = any(rule.shard not in ("", context.topology.default_shard) for rule in context.topology.rules.values())
-    if elsewhere and not words & _WHOLE_RESULT:
-        return Plan(Kind.SELECT, Route(Opcode.EVERY), template, system=True)
-    return Plan(Kind.SELECT, Route(Opcode.FIXED, context.topology.default_shard), template, system=True)
+    default = context.topology.default_shard
+    if all(rule.shard in ("", default) for rule in context.topology.rules.values()):
+        return Plan(Kind.SELECT, Route(Opcode.FIXED, default), template, system=True)
+    refusal = None
+    if {token.upper for token in statement.tokens} & _WHOLE_RESULT:
+        refusal = ProxyError(
+            CROSS_SHARD_CLAUSE, "information_schema cannot be counted or cut while unsharded tables live on several shards"
+        )
+    order, fixed = _system_order(statement, tree)
+    if order is None:
+        refusal = ProxyError(CROSS_SHARD_CLAUSE, "information_schema can be ordered by selected columns only")
+    return Plan(Kind.SELECT, Route(Opcode.EVERY), template, refusal=refusal, system=True, system_order=order or (), fixed_slots=fixed)
+
+
+def _system_order(statement: Statement, tree: exp.Expression) -> tuple[tuple[tuple[int, bool], ...] | None, tuple[int, ...]]:
+    """ORDER BY as columns of the result with their directions, or None where they are not all selected; and its literals."""
+    order = tree.args.get("order")
+    names = [node.alias_or_name.lower() for node in tree.expressions] if isinstance(tree, exp.Select) else []
+    result, fixed = [], []
+    for item in order.expressions if order is not None else ():
+        node = item.this if isinstance(item, exp.Ordered) else item
+        descending = isinstance(item, exp.Ordered) and bool(item.args.get("desc"))
+        if isinstance(node, exp.Literal) and node.this.isdigit() and 0 < int(node.this) <= len(names):
+            fixed.append(statement.slot_of(node) or 0)
+            result.append((int(node.this) - 1, descending))
+        elif isinstance(node, exp.Column) and node.name.lower() in names:
+            result.append((names.index(node.name.lower()), descending))
+        else:
+            return None, ()
+    return tuple(result), tuple(fixed)

@@ -29,4 +29,6 @@ def session_answer(session: Session, value: SessionValue) -> bytes:
         SessionValue.WARNING_COUNT: len(state.warnings),
         SessionValue.ERROR_COUNT: state.error_count,
     }
-    return b"%d" % numbers[value]
+    # As a server's own functions these are 64 bits wide.
+    sign = b"UNSIGNED" if value in (SessionValue.CONNECTION_ID, SessionValue.LAST_INSERT_ID) else b"SIGNED"
+    return b"CAST(%d AS %s)" % (numbers[value], sign)

@@ -15,7 +15,7 @@ from typing import Final
 
 MARK: Final = b"?"
 
-_STRING: Final = rb"""'(?:[^'\\]++|\\.|'')*+'"""
+_STRING: Final = rb"""'(?:[^'\\]++|\\.?+|'')*+'"""
 _NUMBER: Final = rb"(?:0[xX][0-9a-fA-F]++|[0-9]++(?:\.[0-9]*+)?(?:[eE][+-]?[0-9]++)?)"
 _ITEM: Final = rb"(?:[+-]?" + _NUMBER + rb"|" + _STRING + rb"|[nN][uU][lL][lL])"
 _LIST: Final = rb"\s*+" + _ITEM + rb"(?:\s*+,\s*+" + _ITEM + rb")*+\s*+\)"
@@ -23,8 +23,8 @@ _LIST: Final = rb"\s*+" + _ITEM + rb"(?:\s*+,\s*+" + _ITEM + rb")*+\s*+\)"
 # Every alternative starts with one of the characters of the leading set, which lets the engine skip all others quickly; the
 # lookbehinds then tell which it was. A digit inside a name (t1, @v2, 1.5's tail) starts no literal.
 _LITERAL: Final = (
-    rb"(?:(?<=')(?:[^'\\]++|\\.|'')*+(?:'|\Z)"
-    rb'|(?<=")(?:[^"\\]++|\\.|"")*+(?:"|\Z)'
+    rb"(?:(?<=')(?:[^'\\]++|\\.?+|'')*+(?:'|\Z)"
+    rb'|(?<=")(?:[^"\\]++|\\.?+|"")*+(?:"|\Z)'
     rb"|(?<=[0-9])(?<![0-9A-Za-z_$.@\x80-\xff][0-9])"
     rb"(?:(?<=0)[xX][0-9a-fA-F]++|[0-9]*+(?:\.[0-9]*+)?(?:[eE][+-]?[0-9]++)?)(?![A-Za-z_$\x80-\xff])"
     rb"|(?<=\()(?:(?<=[\s`)][iI][nN]\()|(?<=[\s`)][iI][nN] \())" + _LIST + rb")"
@@ -35,7 +35,7 @@ _COMMENTED: Final = re.compile(
 )
 
 
-_LIST_ITEM: Final = re.compile(rb"""\s*([+-]?[0-9][^,)\s]*|'(?:[^'\\]++|\\.|'')*+'|[nN][uU][lL][lL])\s*[,)]""", re.DOTALL)
+_LIST_ITEM: Final = re.compile(rb"""\s*([+-]?[0-9][^,)\s]*|'(?:[^'\\]++|\\.?+|'')*+'|[nN][uU][lL][lL])\s*[,)]""", re.DOTALL)
 
 
 def list_items(raw: bytes) -> list[bytes]:
@@ -69,7 +69,7 @@ def _with_comments(text: bytes) -> tuple[bytes, list[bytes]]:
 
 
 _EXECUTABLE: Final = re.compile(
-    rb"""('(?:[^'\\]++|\\.|'')*+(?:'|\Z)|"(?:[^"\\]++|\\.|"")*+(?:"|\Z)|`[^`]*+(?:`|\Z))|/\*(M?)!(\d{5,6})?(.*?)(?:\*/|\Z)""", re.DOTALL
+    rb"""('(?:[^'\\]++|\\.?+|'')*+(?:'|\Z)|"(?:[^"\\]++|\\.?+|"")*+(?:"|\Z)|`[^`]*+(?:`|\Z))|/\*(M?)!(\d{5,6})?(.*?)(?:\*/|\Z)""", re.DOTALL
 )
 
 

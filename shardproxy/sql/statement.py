@@ -151,4 +151,4 @@ def _first_item(listed: str) -> str:
     return "0"
 
 
-_LISTED: Final = re.compile(r"""[(,]\s*[+-]?('(?:[^'\\]++|\\.|'')*+'|[^\s,)]+)""", re.DOTALL)
+_LISTED: Final = re.compile(r"""[(,]\s*[+-]?('(?:[^'\\]++|\\.?+|'')*+'|[^\s,)]+)""", re.DOTALL)

@@ -25,7 +25,7 @@ UNPROVABLE: Final = Unprovable()
 
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,20}")
 _INTEGRAL = re.compile(rb"([+-]?[0-9]{1,20})\.0*")
-_STRING = re.compile(rb"""'(?:[^'\\]++|\\.|'')*+'|"(?:[^"\\]++|\\.|"")*+\"""", re.DOTALL)
+_STRING = re.compile(rb"""'(?:[^'\\]++|\\.?+|'')*+'|"(?:[^"\\]++|\\.?+|"")*+\"""", re.DOTALL)
 _ESCAPE = re.compile(rb"\\(.)|''|\"\"", re.DOTALL)
 _ESCAPED: Final = {b"0": b"\0", b"b": b"\b", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"Z": b"\x1a"}
 _DATE = re.compile(rb"(\d{4})-(\d{2})-(\d{2})")
