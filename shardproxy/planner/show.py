@@ -9,6 +9,7 @@ from sqlglot import exp
 from shardproxy.errors import CROSS_SHARD_CLAUSE, CROSS_SHARD_JOIN, SYNTAX, UNKNOWN_DATABASE, UNSUPPORTED_STATEMENT, ProxyError
 from shardproxy.planner.context import SYSTEM_SCHEMAS, PlanContext
 from shardproxy.planner.plan import Kind, Opcode, Plan, Route
+from shardproxy.planner.predicates import conjuncts
 from shardproxy.planner.scopes import Scopes
 from shardproxy.planner.template import Edit, SessionValue, pieces, template_of
 from shardproxy.sql.lexer import Token, is_name, unquote_name
@@ -120,7 +121,19 @@ def plan_system_select(statement: Statement, tree: exp.Expression, scopes: Scope
     default = context.topology.default_shard
     if all(rule.shard in ("", default) for rule in context.topology.rules.values()):
         return Plan(Kind.SELECT, Route(Opcode.FIXED, default), template, system=True)
+    named = _named_table(tree)
+    if named is not None:
+        rule = context.topology.rule(named.this)
+        shard = rule.shard if rule.scheme is Scheme.UNSHARDED else default
+        slot = statement.slot_of(named)
+        fixed = (slot,) if slot is not None else ()
+        return Plan(Kind.SELECT, Route(Opcode.FIXED, shard), template, system=True, fixed_slots=fixed)
     refusal = None
+    selected = {node.alias_or_name.lower() for node in tree.expressions} if isinstance(tree, exp.Select) else set()
+    if not selected & {"table_name", "*"}:
+        refusal = ProxyError(
+            CROSS_SHARD_CLAUSE, "information_schema must be asked for table_name while unsharded tables live on several shards"
+        )
     if {token.upper for token in statement.tokens} & _WHOLE_RESULT:
         refusal = ProxyError(
             CROSS_SHARD_CLAUSE, "information_schema cannot be counted or cut while unsharded tables live on several shards"
@@ -129,6 +142,16 @@ def plan_system_select(statement: Statement, tree: exp.Expression, scopes: Scope
     if order is None:
         refusal = ProxyError(CROSS_SHARD_CLAUSE, "information_schema can be ordered by selected columns only")
     return Plan(Kind.SELECT, Route(Opcode.EVERY), template, refusal=refusal, system=True, system_order=order or (), fixed_slots=fixed)
+
+
+def _named_table(tree: exp.Expression) -> exp.Literal | None:
+    """The table that `table_name = '...'` asks for, if the WHERE says so."""
+    where = tree.args.get("where")
+    for part in conjuncts(where.this if where is not None else None):
+        if isinstance(part, exp.EQ) and isinstance(part.this, exp.Column) and part.this.name.lower() == "table_name":
+            if isinstance(part.expression, exp.Literal) and part.expression.is_string:
+                return part.expression
+    return None
 
 
 def _system_order(statement: Statement, tree: exp.Expression) -> tuple[tuple[tuple[int, bool], ...] | None, tuple[int, ...]]:
