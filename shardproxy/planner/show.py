@@ -126,8 +126,8 @@ def plan_system_select(statement: Statement, tree: exp.Expression, scopes: Scope
         rule = context.topology.rule(named.this)
         shard = rule.shard if rule.scheme is Scheme.UNSHARDED else default
         slot = statement.slot_of(named)
-        fixed = (slot,) if slot is not None else ()
-        return Plan(Kind.SELECT, Route(Opcode.FIXED, shard), template, system=True, fixed_slots=fixed)
+        literals = (slot,) if slot is not None else ()
+        return Plan(Kind.SELECT, Route(Opcode.FIXED, shard), template, system=True, fixed_slots=literals)
     refusal = None
     selected = {node.alias_or_name.lower() for node in tree.expressions} if isinstance(tree, exp.Select) else set()
     if not selected & {"table_name", "*"}:
@@ -148,9 +148,9 @@ def _named_table(tree: exp.Expression) -> exp.Literal | None:
     """The table that `table_name = '...'` asks for, if the WHERE says so."""
     where = tree.args.get("where")
     for part in conjuncts(where.this if where is not None else None):
-        if isinstance(part, exp.EQ) and isinstance(part.this, exp.Column) and part.this.name.lower() == "table_name":
-            if isinstance(part.expression, exp.Literal) and part.expression.is_string:
-                return part.expression
+        asks = isinstance(part, exp.EQ) and isinstance(part.this, exp.Column) and part.this.name.lower() == "table_name"
+        if asks and isinstance(part.expression, exp.Literal) and part.expression.is_string:
+            return part.expression
     return None
 
 
