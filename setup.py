@@ -20,6 +20,8 @@ HOT = [
     "shardproxy/merge/merger.py",
     "shardproxy/telemetry/counters.py",
     "shardproxy/sql/fingerprint.py",
+    "shardproxy/planner/cache.py",
+    "shardproxy/session/channel.py",
 ]
 
 extensions = []
