@@ -7,7 +7,9 @@ import pytest
 from tests.conftest import ORACLE_SCHEMA, Shards
 from tests.property.differential.clients import Answer, Client, Row
 from tests.property.differential.compare import RowCheck, same_heads, same_outcome
+from tests.property.differential.lab import twin_lab
 from tests.property.differential.queries import Expr, Item, Order, Query
+from tests.property.differential.runner import Finding, run
 
 K, V = Item(Expr("k", "int")), Item(Expr("v", "str", "utf8mb4_general_ci"))
 BY_V = Order("v", V.expr)
@@ -125,3 +127,60 @@ def test_columns_are_compared(oracle: Client) -> None:
     assert same_heads(answer, oracle.run("SELECT d FROM t")) == ""
     for other in ("SELECT d AS e FROM t", "SELECT d+0.001 AS d FROM t", "SELECT CONCAT(d) AS d FROM t", "SELECT d, d FROM t"):
         assert same_heads(answer, oracle.run(other)) != ""
+
+
+def test_two_servers_agree(shards: Shards) -> None:
+    """With a server in the proxy's place nothing differs: the generator asks nothing that has two right answers."""
+    findings: list[Finding] = []
+    with twin_lab(shards) as lab:
+        counts = run(lab, 7, 600, findings.append, per_round=300)
+    assert not findings, findings[0].text
+    assert counts.refused_share == 0
+
+
+class DropsLastRow(Client):
+    """Loses a row of every longer result."""
+
+    def run(self, sql: str) -> Answer:
+        """As the server, but for that row."""
+        answer = super().run(sql)
+        if len(answer.rows) > 20:
+            answer.rows.pop()
+        return answer
+
+
+class LosesWrites(Client):
+    """Says that a DELETE was done, and does not do it."""
+
+    def run(self, sql: str) -> Answer:
+        """As the server, but for DELETE."""
+        if not sql.startswith("DELETE"):
+            return super().run(sql)
+        super().run("BEGIN")
+        answer = super().run(sql)
+        super().run("ROLLBACK")
+        return answer
+
+
+class RoundsDecimals(Client):
+    """Takes long decimals for doubles."""
+
+    def run(self, sql: str) -> Answer:
+        """As the server, but for the digits from the 17th on."""
+        answer = super().run(sql)
+        answer.rows = [tuple(_rounded(cell) for cell in row) for row in answer.rows]
+        return answer
+
+
+def _rounded(cell: bytes | None) -> bytes | None:
+    digits = cell is not None and cell.replace(b".", b"").replace(b"-", b"").isdigit()
+    return f"{float(cell):.5f}".encode() if cell is not None and digits and b"." in cell and len(cell) > 17 else cell
+
+
+@pytest.mark.parametrize("faulty", [DropsLastRow, LosesWrites, RoundsDecimals])
+def test_faulty_servers_are_found_out(shards: Shards, faulty: type[Client]) -> None:
+    """Each of these differs from a server in one thing, and a short run finds it."""
+    findings: list[Finding] = []
+    with twin_lab(shards, faulty) as lab:
+        run(lab, 3, 400, findings.append, per_round=200, shrink=False)
+    assert findings

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tests.conftest import ORACLE_SCHEMA, Shards
+from tests.conftest import ORACLE_SCHEMA, Server, Shards
 from tests.property.differential.clients import Client
 from tests.property.differential.schemas import RULES
 from tests.support.proxy import ProxyProcess
@@ -17,11 +17,15 @@ from tests.support.servers import MariaDB
 class Lab:
     """Both sides, each with one client; `helper` asks the oracle without disturbing the session that is compared."""
 
-    shards: Shards
     proxy: Client
     oracle: Client
     helper: Client
-    process: ProxyProcess
+    log: Callable[[], str]
+
+    def hang_up(self) -> None:
+        """Close all connections; they come back when they are needed."""
+        for client in (self.proxy, self.oracle, self.helper):
+            client.close()
 
 
 @contextmanager
@@ -30,24 +34,41 @@ def lab_over(shards: Shards) -> Iterator[Lab]:
     shards.reset()
     process = ProxyProcess(shards.urls, RULES)
     process.start()
-    proxy = Client(process.connect)
-    oracle, helper = (Client(lambda **options: shards.oracle.connect(ORACLE_SCHEMA, **options)) for _ in range(2))
+    lab = Lab(Client(process.connect), _direct(shards.oracle), _direct(shards.oracle), process.log_tail)
     try:
-        yield Lab(shards, proxy, oracle, helper, process)
+        yield lab
     finally:
-        for client in (proxy, oracle, helper):
-            client.close()
+        lab.hang_up()
         process.kill()
 
 
 @contextmanager
-def own_lab() -> Iterator[Lab]:
-    """A lab with servers of its own."""
+def twin_lab(shards: Shards, proxy: type[Client] = Client) -> Iterator[Lab]:
+    """Two servers and no proxy: what differs between these is a fault of the comparison."""
+    shards.reset()
+    twin = shards.servers[0]
+    twin.create_schema(ORACLE_SCHEMA)
+    lab = Lab(_direct(twin, proxy), _direct(shards.oracle), _direct(shards.oracle), str)
+    try:
+        yield lab
+    finally:
+        lab.hang_up()
+        twin.execute(f"DROP DATABASE {ORACLE_SCHEMA}")
+
+
+def _direct(server: Server, client: type[Client] = Client) -> Client:
+    return client(lambda **options: server.connect(ORACLE_SCHEMA, **options))
+
+
+@contextmanager
+def own_lab(*, twin: bool = False) -> Iterator[Lab]:
+    """A lab with servers of its own; a `twin` lab has no proxy."""
     servers = [MariaDB(name) for name in ("mariadb-0", "mariadb-1", "oracle")]
     try:
         for server in servers:
             server.start()
-        with lab_over(Shards((servers[0], servers[1]), servers[2])) as lab:
+        shards = Shards((servers[0], servers[1]), servers[2])
+        with twin_lab(shards) if twin else lab_over(shards) as lab:
             yield lab
     finally:
         for server in servers:

@@ -110,8 +110,7 @@ class Round:
         except RoundAbortedError:
             pass
         finally:
-            for client in (self._lab.proxy, self._lab.oracle, self._lab.helper):
-                client.close()
+            self._lab.hang_up()
 
     def _create(self) -> None:
         for table in self.schema.tables:
@@ -220,7 +219,7 @@ class Round:
 
     def _proxy_log(self) -> str:
         """The end of the first traceback in the proxy's last line that has one."""
-        lines = [line for line in self._lab.process.log_tail(200).splitlines() if "Traceback" in line]
+        lines = [line for line in self._lab.log().splitlines() if "Traceback" in line]
         text = lines[-1].replace("\\n", "\n") if lines else "nothing"
         return text.split("During handling of")[0][-700:]
 
