@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from shardproxy.backends.engine import Connection
 from shardproxy.executor.state import Warning_
 from shardproxy.protocol.resultset import ColumnDefinition
 
@@ -39,6 +40,9 @@ class ResultSink(Protocol):
 
     def write(self, data: bytes) -> None:
         """Send packets as they are."""
+
+    def read_from(self, source: Connection | None) -> None:
+        """What is written comes from this connection, which is made to wait while the client is slow."""
 
     def send_header(self, columns: Sequence[ColumnDefinition]) -> None:
         """Send the column definitions."""

@@ -52,12 +52,15 @@ async def forward(connection: Connection, sql: bytes, sink: ResultSink) -> Outco
     if not connection.relays:
         return await _forward_rows(connection, sql, sink)
     relay = _Relay(sink)
+    sink.read_from(connection)
     connection.relay(encode_packet(b"\x03" + sql, 0), relay)
     try:
         scanner = await relay.done
     except asyncio.CancelledError:
         connection.abort()
         raise
+    finally:
+        sink.read_from(None)
     sink.sequence = scanner.sequence
     return outcome_of(scanner, connection)
 

@@ -6,7 +6,7 @@ written; the others have nothing to lose.
 
 from __future__ import annotations
 
-from shardproxy.errors import BACKEND_LOST, COMMIT_UNKNOWN, TXN_SECOND_SHARD, ProxyError, ServerError
+from shardproxy.errors import COMMIT_UNKNOWN, TXN_LOST, TXN_SECOND_SHARD, ProxyError, ServerError
 from shardproxy.executor.leases import Leases
 from shardproxy.executor.state import ClientState
 
@@ -62,9 +62,13 @@ class Transaction:
 
     async def _finish(self, shard: str, sql: bytes, *, decides: bool) -> None:
         connection = self._leases.held[shard]
+        if connection.closed:
+            # Lost before the COMMIT was sent: the server has rolled back.
+            self._leases.drop(connection)
+            if decides:
+                raise ProxyError(TXN_LOST, f"the connection to shard {shard} was lost; the transaction was rolled back")
+            return
         try:
-            if connection.closed:
-                raise ProxyError(BACKEND_LOST, f"the connection to shard {shard} was lost")
             await connection.query(sql)
         except ProxyError as error:
             self._leases.drop(connection)

@@ -62,6 +62,12 @@ class Sink:
         self.raw = True
         self._send(data)
 
+    def read_from(self, source: Pausable | None) -> None:
+        """What is written comes from this connection, which is made to wait while the client is slow."""
+        self._channel.source = source
+        if source is not None and self._channel.slow:
+            source.pause()
+
     def _send(self, data: bytes) -> None:
         self.started = True
         self._channel.write(data)

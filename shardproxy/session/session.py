@@ -368,9 +368,10 @@ class Session:
         self.closed = True
         self.router.sessions.pop(self.state.thread_id, None)
         source, self.channel.source = self.channel.source, None
-        if source is not None and isinstance(self._plan, Plan):
-            self._pool.discard(source)  # type: ignore[arg-type]
         task, self._task = self._task, None
+        if source is not None and task is None:
+            # A statement on the short way: the connection is in the middle of its answer.
+            self._pool.discard(source)  # type: ignore[arg-type]
         if task is not None and task is not _current_task():
             # Its connections are dropped where it stands; what the session holds is released behind it.
             task.cancel()
