@@ -72,6 +72,8 @@ class MySQLConnection(asyncio.Protocol):
                 if scanner.state == DONE:
                     self._target = self._scanner = None
                     target.relay_end(self, scanner)
+                    # The last bytes may have filled the client's buffer; that is no business of whoever comes next.
+                    self.resume()
                 elif forward:
                     self._forwarded = True
                     target.relay_bytes(forward)

@@ -54,9 +54,7 @@ class ServerProcess:
         """Start, and return once it answers. Raises with the log's tail if it exits or takes too long."""
         assert not self.running, f"{self.name} runs already"
         with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment()
-            )
+            self._process = subprocess.Popen(self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment())
         (self.dir / "pid").write_text(str(self._process.pid))
         if self not in started:
             started.append(self)

@@ -24,10 +24,7 @@ USER = PASSWORD = "sp"
 _TEMPLATE_RECIPE = 2  # raise it when what goes into a template changes
 _SQL_DIRS = "/usr/sbin:/usr/local/sbin:/sbin"  # where servers are, and a user's PATH often is not
 
-_USERS = (
-    f"CREATE USER '{USER}'@'%' IDENTIFIED BY '{PASSWORD}';\n"
-    f"GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'%' WITH GRANT OPTION;\n"
-)
+_USERS = f"CREATE USER '{USER}'@'%' IDENTIFIED BY '{PASSWORD}';\nGRANT ALL PRIVILEGES ON *.* TO '{USER}'@'%' WITH GRANT OPTION;\n"
 
 
 class Endpoint:
