@@ -80,6 +80,7 @@ class Pool:
         if found is not None:
             return found
         if self._total < self.settings.pool_size and not self._waiters:
+            self._opening += 1
             return await self._open(kind)
         if not self._waiters and (other := self._take_any_idle(kind[0])) is not None:
             return await self._convert(other, kind)
@@ -102,24 +103,25 @@ class Pool:
 
     def _give_back(self, waiter: asyncio.Future[Connection | None]) -> None:
         """The waiter stops waiting; what it was given in the last moment goes to the next one."""
-        if waiter.done() and not waiter.cancelled():
+        if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
             connection = waiter.result()
             if connection is not None:
                 self.release(connection)
             else:
+                self._opening -= 1
                 self._serve_waiters()
+            return
+        self._waiters = deque(pair for pair in self._waiters if pair[1] is not waiter)
 
     async def _open(self, kind: ConnectionKind) -> Connection:
-        self._opening += 1
+        """Open a connection, for which `_opening` has been counted up already."""
         try:
             connection = await self.engine.connect(kind)
-        except ProxyError:
-            self._poke.set()
+        except BaseException as error:
+            if isinstance(error, ProxyError):
+                self._poke.set()
             self._opening -= 1
             self._serve_waiters()
-            raise
-        except BaseException:
-            self._opening -= 1
             raise
         self._opening -= 1
         connection.on_closed = self._closed  # type: ignore[attr-defined]
@@ -146,6 +148,7 @@ class Pool:
                 raise
             return connection
         self._busy.discard(connection)
+        self._opening += 1
         connection.abort(kill=False)
         return await self._open(kind)
 
@@ -195,6 +198,8 @@ class Pool:
         while self._waiters and self._total < self.settings.pool_size:
             _, waiter = self._waiters.popleft()
             if not waiter.done():
+                # Its place is taken from now on, so that one free place wakes one waiter.
+                self._opening += 1
                 waiter.set_result(None)
                 return
 

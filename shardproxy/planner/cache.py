@@ -58,7 +58,8 @@ class PlanCache:
         try:
             return self._build(shape, literals)
         except ProxyError as error:
-            return error
+            # Kept without its traceback, whose frames hold the statement with all its literals.
+            return ProxyError(error.spec, error.detail, fatal=error.fatal, plain=error.plain)
         except RecursionError:
             return ProxyError(TOO_COMPLEX, "the statement is nested too deeply")
 

@@ -283,6 +283,7 @@ class ClientConnection(asyncio.Protocol):
         if login.database and login.database != router.logical_schema:
             raise ProxyError(UNKNOWN_DATABASE, f"Unknown database '{login.database}'", fatal=True, plain=True)
         self.capabilities = login.capabilities
+        session.started_at = perf_counter()
         state = session.state
         state.user = login.user
         state.schema = login.database

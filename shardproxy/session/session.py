@@ -108,7 +108,7 @@ class Session:
         self.statement = text
         try:
             if b"/*" in text and (b"/*!" in text or b"/*M!" in text):
-                text = expand_executable_comments(text, *self._server())
+                self.statement = text = expand_executable_comments(text, *self._server())
                 packet = encode_packet(b"\x03" + text, 0)
             if len(text) > LONG_INSERT_BYTES and self._long_insert(text):
                 return
@@ -173,6 +173,9 @@ class Session:
         pool.statements[plan.kind.value] += 1
         self.channel.source = connection
         connection.relay(packet, self)
+        if self.channel.slow:
+            # Still busy with the answer before.
+            connection.pause()
         return True
 
     def relay_bytes(self, data: bytes) -> None:
