@@ -97,6 +97,11 @@ SELECT name FROM events WHERE day IN ('2024-06-30', '2024-07-01', '2026-01-01');
 -- s1: SELECT name FROM events WHERE day IN ('2024-07-01')
 -- merge: rows as they come
 
+SELECT total FROM orders WHERE uid IN (1, 2) = 0;
+-- route: select, the shards that the sharding key names
+-- s0 s1 s2 s3: SELECT total FROM orders WHERE uid IN (1, 2) = 0
+-- merge: rows as they come
+
 -- Something else than a literal says nothing about where rows are.
 SELECT total FROM orders WHERE uid IN (1, 1 + 1);
 -- route: select, the shards that the sharding key names

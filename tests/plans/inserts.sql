@@ -56,6 +56,19 @@ REPLACE INTO users (uid, name) VALUES (42, 'a'), (142, 'b');
 -- s1: REPLACE INTO users (uid, name) VALUES (142, 'b')
 -- merge: counts added up
 
+INSERT INTO users (name, uid) VALUES ('a, (b', 42), ("it's", 142), ('x\'y', 242);
+-- route: insert, the shards that the sharding key names
+-- s0: INSERT INTO users (name, uid) VALUES ('a, (b', 42)
+-- s1: INSERT INTO users (name, uid) VALUES ("it's", 142)
+-- s2: INSERT INTO users (name, uid) VALUES ('x\'y', 242)
+-- merge: counts added up
+
+INSERT INTO users(uid,name)VALUE(42,'a'),(142,'b');
+-- route: insert, the shards that the sharding key names
+-- s0: INSERT INTO users(uid,name)VALUE(42,'a')
+-- s1: INSERT INTO users(uid,name)VALUE(142,'b')
+-- merge: counts added up
+
 -- Keys are read in every form that is stored as the same value.
 INSERT INTO orders (uid, oid) VALUES (-1, 1);
 -- route: insert, one shard, by its sharding key

@@ -113,6 +113,42 @@ SELECT total FROM orders WHERE uid + 0 = 1;
 -- s0 s1 s2 s3: SELECT total FROM orders WHERE uid + 0 = 1
 -- merge: rows as they come
 
+-- As MySQL binds them: AND before XOR before OR (and ||); comparisons from the left.
+SELECT total FROM orders WHERE uid = 1 AND total = 3 XOR status = 'a';
+-- route: select, the shards that the sharding key names
+-- s0 s1 s2 s3: SELECT total FROM orders WHERE uid = 1 AND total = 3 XOR status = 'a'
+-- merge: rows as they come
+
+SELECT total FROM orders WHERE uid = 1 AND total = 3 || status = 'a';
+-- route: select, the shards that the sharding key names
+-- s0 s1 s2 s3: SELECT total FROM orders WHERE uid = 1 AND total = 3 || status = 'a'
+-- merge: rows as they come
+
+SELECT total FROM orders WHERE uid = 1 AND total = 3 OR status = 'x' AND uid = 2;
+-- route: select, the shards that the sharding key names
+-- s1 s2: SELECT total FROM orders WHERE uid = 1 AND total = 3 OR status = 'x' AND uid = 2
+-- merge: rows as they come
+
+SELECT total FROM orders WHERE uid = 1 = 0;
+-- route: select, the shards that the sharding key names
+-- s0 s1 s2 s3: SELECT total FROM orders WHERE uid = 1 = 0
+-- merge: rows as they come
+
+SELECT total FROM orders WHERE uid = 1 IS FALSE;
+-- route: select, the shards that the sharding key names
+-- s0 s1 s2 s3: SELECT total FROM orders WHERE uid = 1 IS FALSE
+-- merge: rows as they come
+
+SELECT name FROM users WHERE 5 < uid < 50;
+-- route: select, the shards that the sharding key names
+-- s0 s1 s2 s3: SELECT name FROM users WHERE 5 < uid < 50
+-- merge: rows as they come
+
+SELECT name FROM users WHERE uid = 142-1;
+-- route: select, the shards that the sharding key names
+-- s0 s1 s2 s3: SELECT name FROM users WHERE uid = 142-1
+-- merge: rows as they come
+
 SELECT total FROM orders WHERE uid = 1 AND uid = 2;
 -- route: select, one shard, by its sharding key
 -- s0: SELECT total FROM orders WHERE uid = 1 AND uid = 2
