@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from shardproxy.admin.metrics import render_metrics
+from shardproxy.backends.registry import Backends
+from shardproxy.config.loader import load_config, seed_topology
 from shardproxy.errors import CATALOGUE
+from shardproxy.session.router import Router
 
 REPO = Path(__file__).resolve().parents[2]
 DOCS = sorted((REPO / "docs").rglob("*.md"))
@@ -67,6 +71,23 @@ def test_life_of_a_query_follows_the_code_through_every_package() -> None:
     passed = {file.split("/")[0] for file, _ in places(REPO / "docs/life-of-a-query.md")}
     packages = {path.parent.name for path in (REPO / "shardproxy").glob("*/__init__.py")}
     assert packages - passed <= {"admin", "telemetry"}
+
+
+def test_operations_name_every_metric_and_no_other() -> None:
+    """As Prometheus sees them."""
+    loaded = load_config(REPO / "schemas/examples/sqlite.toml")
+    router = Router(loaded, seed_topology(loaded.config), Backends(loaded.primaries, loaded.config.limits), [])
+    served = set(re.findall(r"^# TYPE (\w+) ", render_metrics(router).decode(), re.MULTILINE))
+    named = set(re.findall(r"shardproxy_\w+", (REPO / "docs/operations.md").read_text()))
+    assert named == served
+
+
+def test_every_decision_is_in_the_list() -> None:
+    """With its title."""
+    folder = REPO / "docs/decisions"
+    listed = dict(re.findall(r"^- \[(.*)\]\((.*)\)$", (folder / "README.md").read_text(), re.MULTILINE))
+    pages = {path.read_text().splitlines()[0].removeprefix("# "): path.name for path in folder.glob("0*.md")}
+    assert listed == pages
 
 
 def test_a_name_that_is_gone_is_noticed() -> None:
