@@ -35,6 +35,7 @@ lint: $(RUN) $(DEV) ## style, types, layers, generated and example files
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m shardproxy.config.schema --check schemas/config.schema.json
+	@$(BIN)/python -m shardproxy.cli.errors_doc --check docs/errors.md
 	@$(BIN)/python -m pytest -q tests/unit/test_docker_files.py tests/unit/test_example_configs.py
 
 format: $(DEV) ## put the code into the one shape

@@ -209,7 +209,7 @@ def _plan_tableless(statement: Statement, context: PlanContext, edits: list[Edit
     functions = function_names(statement.tokens)
     if functions & _SEQUENCE_FUNCTIONS:
         raise ProxyError(UNSUPPORTED_STATEMENT, "sequences are not supported yet")
-    if any(token.upper in ("SELECT", "TABLE") for token in statement.tokens[1:]):
+    if statement.verb == "DO" and any(token.upper == "SELECT" for token in statement.tokens):
         raise ProxyError(UNSUPPORTED_STATEMENT, f"a subquery in {statement.verb} is not supported")
     pin = _pin_of(statement)
     template = template_of(pieces(statement, 0, statement.tokens[-1].end, _named(statement, edits)))

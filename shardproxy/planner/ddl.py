@@ -118,7 +118,8 @@ def _table(statement: Statement, context: PlanContext, edits: list[Edit], *, sel
 
 def _check_alter(tokens: list[Token], key: str, name: str) -> None:
     """Keep the sharding key and the name of a table that the config speaks of."""
-    for before, token in itertools.pairwise(tokens):
+    named = [token for token in tokens if token.upper not in ("IF", "NOT", "EXISTS")]
+    for before, token in itertools.pairwise(named):
         word = before.upper
         if word in ("DROP", "MODIFY", "CHANGE", "COLUMN") and unquote_name(token.text).lower() == key.lower() and key:
             raise ProxyError(CROSS_SHARD_DDL, f"the sharding key '{key}' of '{name}' cannot be altered")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from shardproxy.errors import (
     AUTO_INCREMENT,
@@ -93,7 +94,9 @@ def _take_apart(tokens: list[Token]) -> _Parts:
     columns: list[str] | None = None
     if i + 1 < len(tokens) and tokens[i].text == "(" and tokens[i + 1].upper not in ("SELECT", "WITH", "("):
         end = skip_parentheses(tokens, i)
-        columns = [unquote_name(t.text) for t in tokens[i + 1 : end - 1] if is_name(t)]
+        # A column may be qualified; its own name is the last before the comma.
+        listed = tokens[i + 1 : end]
+        columns = [unquote_name(t.text) for t, after in pairwise(listed) if is_name(t) and after.text in (",", ")")]
         i = end
     form = tokens[i].upper if i < len(tokens) else ""
     parts = _Parts(name, schema, columns, min(i, len(tokens) - 1), form, len(tokens))

@@ -13,8 +13,16 @@ from shardproxy.planner.columns import ShardColumns, join_pieces, order_nodes
 from shardproxy.planner.grouped import build_grouped, select_list
 from shardproxy.planner.scopes import Scopes
 from shardproxy.planner.template import Edit, LimitSum, Piece, Template, pieces, template_of
-from shardproxy.sql.lexer import Kind
+from shardproxy.sql.lexer import Kind, function_names
 from shardproxy.sql.statement import Statement
+
+# Aggregates whose partial results do not add up, whether the parser knows them as such or not.
+_UNMERGED = frozenset(
+    (
+        "GROUP_CONCAT", "JSON_ARRAYAGG", "JSON_OBJECTAGG", "ST_COLLECT", "STD", "STDDEV", "STDDEV_POP", "STDDEV_SAMP", "VARIANCE",
+        "VAR_POP", "VAR_SAMP", "MEDIAN", "PERCENTILE_CONT", "PERCENTILE_DISC",
+    )
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,10 @@ def build_scatter(statement: Statement, scopes: Scopes, select: exp.Select, edit
     if "SQL_CALC_FOUND_ROWS" in clauses.modifiers:
         raise ProxyError(CROSS_SHARD_CLAUSE, "SQL_CALC_FOUND_ROWS cannot be applied over several shards")
     columns = ShardColumns(statement, scopes, clauses, select, edits)
-    if (_has_aggregates(select) or clauses.group) and not _groups_stay_on_shards(columns, scopes):
+    unmerged = function_names(statement.tokens) & _UNMERGED
+    if (_has_aggregates(select) or clauses.group or unmerged) and not _groups_stay_on_shards(columns, scopes):
+        if unmerged:
+            raise ProxyError(CROSS_SHARD_FUNCTION, f"{min(unmerged)} cannot be merged from several shards")
         template, merge = build_grouped(columns)
         return ScatterSelect(template, merge, tuple(sorted(columns.fixed)))
     template, merge = _build_rows(columns)

@@ -20,6 +20,8 @@ def plan_write(statement: Statement, context: PlanContext, edits: list[Edit], *,
     tree = statement.tree
     if not isinstance(tree, (exp.Update, exp.Delete)):
         raise ProxyError(UNSUPPORTED_STATEMENT, f"this {statement.verb} is not supported")
+    if tree.args.get("using"):
+        raise ProxyError(UNSUPPORTED_STATEMENT, "DELETE ... USING is not supported; write DELETE t FROM t JOIN ...")
     kind = Kind.UPDATE if isinstance(tree, exp.Update) else Kind.DELETE
     scopes = Scopes(statement, context, selected=selected)
     scopes.visit(tree)

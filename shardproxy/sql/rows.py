@@ -22,6 +22,14 @@ _PIECE: Final = re.compile(
 )
 
 
+_COMMENT: Final = re.compile(
+    rb"""('(?:[^'\\]++|\\.?+|'')*+(?:'|\Z)|"(?:[^"\\]++|\\.?+|"")*+(?:"|\Z)|`[^`]*+(?:`|\Z))"""
+    rb"""|/\*.*?(?:\*/|\Z)|--(?=\s|\Z)[^\n]*+|#[^\n]*+""",
+    re.DOTALL,
+)
+_TAIL: Final = re.compile(rb"(?:ON|AS|RETURNING)\b|\Z", re.IGNORECASE)
+
+
 @dataclass(frozen=True, slots=True)
 class InsertRow:
     """One row: its text with parentheses, and the text of the values that were asked for."""
@@ -46,9 +54,16 @@ def _row_pattern(width: int, positions: tuple[int, ...]) -> re.Pattern[bytes]:
     return re.compile(rb"\(\s*" + rb"\s*,\s*".join(fields) + rb"\s*\)\s*", re.DOTALL)
 
 
+def without_comments(text: bytes) -> bytes:
+    """The statement with each comment replaced by a space; what stands in quotes is no comment."""
+    if b"/*" not in text and b"--" not in text and b"#" not in text:
+        return text
+    return _COMMENT.sub(lambda match: match.group(1) or b" ", text)
+
+
 def has_rows(text: bytes) -> bool:
     """Whether a statement starts like an INSERT or REPLACE with rows of values."""
-    return _head_end(text) > 0
+    return _head_end(without_comments(text[:_MAX_HEAD_BYTES])) > 0
 
 
 def _head_end(text: bytes) -> int:
@@ -63,6 +78,7 @@ def _head_end(text: bytes) -> int:
 
 def split_rows(text: bytes, width: int, positions: tuple[int, ...]) -> InsertText:
     """Take an INSERT apart. `positions` (ascending) are the values wanted of each row, which must have `width` of them."""
+    text = without_comments(text)
     head_end = _head_end(text)
     if not head_end:
         raise ProxyError(SYNTAX, "You have an error in your SQL syntax: the rows of this INSERT cannot be found")
@@ -82,11 +98,15 @@ def split_rows(text: bytes, width: int, positions: tuple[int, ...]) -> InsertTex
         pos += 1
         while text[pos : pos + 1].isspace():
             pos += 1
-    return InsertText(text[:head_end], rows, text[pos:].rstrip(b"; \t\r\n"))
+    tail = text[pos:].rstrip(b"; \t\r\n")
+    if _TAIL.match(tail) is None:
+        raise ProxyError(SYNTAX, "You have an error in your SQL syntax behind the rows of this INSERT")
+    return InsertText(text[:head_end], rows, tail)
 
 
 def first_row_only(text: bytes) -> bytes:
     """The same INSERT with its first row alone: what the plan of a long one is made from."""
+    text = without_comments(text)
     head_end = _head_end(text)
     if not head_end:
         return text

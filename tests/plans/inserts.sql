@@ -156,3 +156,11 @@ INSERT INTO users (uid, name) VALUES (42, 'a'), (142, 'b') AS new ON DUPLICATE K
 -- s0: INSERT INTO users (uid, name) VALUES (42, 'a') AS new ON DUPLICATE KEY UPDATE name = new.name
 -- s1: INSERT INTO users (uid, name) VALUES (142, 'b') AS new ON DUPLICATE KEY UPDATE name = new.name
 -- merge: counts added up
+
+-- Comments between rows are no part of them.
+INSERT INTO users (uid, name) VALUES (42, 'a') /* x */, (142, 'b') -- y
+;
+-- route: insert, the shards that the sharding key names
+-- s0: INSERT INTO users (uid, name) VALUES (42, 'a')
+-- s1: INSERT INTO users (uid, name) VALUES (142, 'b')
+-- merge: counts added up

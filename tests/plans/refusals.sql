@@ -76,7 +76,7 @@ SELECT GROUP_CONCAT(name) FROM users;
 -- SP1203: GROUP_CONCAT cannot be merged from several shards
 
 SELECT STDDEV(age) FROM users;
--- SP1203: STDDEV_POP cannot be merged from several shards
+-- SP1203: STDDEV cannot be merged from several shards
 
 SELECT SUM(DISTINCT age) FROM users;
 -- SP1203: sum(DISTINCT) cannot be merged from several shards
@@ -449,3 +449,13 @@ INSERT INTO users (uid, name) VALUES (42);
 
 INSERT INTO users (uid, name) VALUES (42, 'a'), (43);
 -- SP1108: Column count doesn't match value count at row 2
+
+-- What sqlglot does not take for an aggregate.
+SELECT JSON_ARRAYAGG(age) FROM users;
+-- SP1203: JSON_ARRAYAGG cannot be merged from several shards
+
+DELETE FROM users USING users JOIN orders o ON o.uid = users.uid WHERE users.age > 5;
+-- SP1216: DELETE ... USING is not supported; write DELETE t FROM t JOIN ...
+
+ALTER TABLE users DROP COLUMN IF EXISTS uid;
+-- SP1220: the sharding key 'uid' of 'users' cannot be altered
