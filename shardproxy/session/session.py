@@ -14,7 +14,7 @@ from typing import Any
 
 from shardproxy.backends.engine import Connection
 from shardproxy.backends.pool import Pool
-from shardproxy.errors import INTERNAL, KILLED, ProxyError, ServerError, ShardproxyError
+from shardproxy.errors import INTERNAL, KILLED, TOO_COMPLEX, ProxyError, ServerError, ShardproxyError
 from shardproxy.executor.executor import Executor
 from shardproxy.executor.leases import Leases
 from shardproxy.executor.outcome import Outcome
@@ -32,14 +32,16 @@ from shardproxy.session.commands import COMMANDS, refuse_command
 from shardproxy.session.local import run_local
 from shardproxy.session.router import Router
 from shardproxy.session.variables import remember_user_variables
-from shardproxy.sql.fingerprint import expand_executable_comments, fingerprint
+from shardproxy.sql.fingerprint import expand_executable_comments, fingerprint, shape_within
 from shardproxy.sql.rows import first_row_only, has_rows
+from shardproxy.sql.statement import MAX_PARSED_BYTES
 
 log = logging.getLogger(__name__)
 
-# A longer INSERT is planned by its first row; looking for every literal in it would take longer than running it.
-LONG_INSERT_BYTES = 8 * 1024
+# From these sizes on, reading and planning a statement is left to threads.
+LONG_BYTES = 16 * 1024
 LONG_SHAPE_BYTES = 2 * 1024
+HUGE_BYTES = 256 * 1024
 
 
 class Session:
@@ -110,7 +112,8 @@ class Session:
             if b"/*" in text and (b"/*!" in text or b"/*M!" in text):
                 self.statement = text = expand_executable_comments(text, *self._server())
                 packet = encode_packet(b"\x03" + text, 0)
-            if len(text) > LONG_INSERT_BYTES and self._long_insert(text):
+            if len(text) > LONG_BYTES:
+                self.start(self._run_long(text))
                 return
             shape, literals = fingerprint(text)
             plans = self.router.plans[self.state.schema is not None]
@@ -136,17 +139,24 @@ class Session:
         built = await asyncio.get_running_loop().run_in_executor(None, plans.build, shape, literals)
         await self._run(plans.add(shape, literals, built), text, literals)
 
-    def _long_insert(self, text: bytes) -> bool:
-        """Start a long INSERT, planned by its first row alone; False where it is something else."""
-        if not has_rows(text):
-            return False
-        shape, literals = fingerprint(first_row_only(text))
-        plan = self.router.plans[self.state.schema is not None].get(shape, literals)
-        if not isinstance(plan, Plan) or (plan.insert is None and plan.template is not None):
-            # The session's own values in it have to be filled in, row by row: that needs all its literals.
-            return False
-        self.start(self._run(plan.for_many_rows(), text, literals))
-        return True
+    async def _run_long(self, text: bytes) -> None:
+        """Carry out a statement so long that reading it would hold up other clients: threads do that."""
+        loop = asyncio.get_running_loop()
+        plans = self.router.plans[self.state.schema is not None]
+        if has_rows(text):
+            # Planned by its first row; looking at every literal would take longer than running it.
+            shape, literals = fingerprint(await loop.run_in_executor(None, first_row_only, text))
+            plan = plans.get(shape, literals)
+            if isinstance(plan, Plan) and (plan.insert is not None or plan.template is None):
+                await self._run(plan.for_many_rows(), text, literals)
+                return
+        if len(text) > HUGE_BYTES and not await loop.run_in_executor(None, shape_within, text, MAX_PARSED_BYTES):
+            raise ProxyError(TOO_COMPLEX, f"the statement is longer than {MAX_PARSED_BYTES} bytes, not counting its literals")
+        shape, literals = fingerprint(text)
+        if len(shape) > LONG_SHAPE_BYTES and shape not in plans:
+            await self._plan_beside(plans, shape, text, literals)
+            return
+        await self._run(plans.get(shape, literals), text, literals)
 
     def _server(self) -> tuple[str, int]:
         catalog = self.router.catalog
