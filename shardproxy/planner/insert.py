@@ -283,7 +283,7 @@ def _operand(statement: Statement, value: list[Token]) -> Operand | None:
     while len(value) > 2 and value[0].text == "(" and value[-1].text == ")":
         value = value[1:-1]
     negative = len(value) == 2 and value[0].text == "-"
-    if len(value) != (2 if negative else 1):
+    if len(value) != (2 if value and value[0].text in ("+", "-") else 1):
         return None
     slot = statement.slots.get(value[-1].start)
     return Operand(slot, negative) if slot is not None else None

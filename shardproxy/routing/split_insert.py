@@ -25,8 +25,8 @@ def shard_of_value(insert: RowInsert, raw: bytes, codec: str) -> str:
     """The shard of a row with that sharding key; raises `ProxyError` where it cannot be told."""
     while raw[:1] == b"(" and raw[-1:] == b")":
         raw = raw[1:-1].strip()
-    if raw[:1] == b"-":
-        raw = b"-" + raw[1:].lstrip()
+    if raw[:1] in (b"-", b"+"):
+        raw = raw[:1].strip(b"+") + raw[1:].lstrip()
     if raw.upper() in (b"TRUE", b"FALSE"):
         raw = b"1" if raw.upper() == b"TRUE" else b"0"
     elif not raw or (raw[:1].isalpha() and raw.upper() != b"NULL"):
