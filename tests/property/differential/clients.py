@@ -15,8 +15,8 @@ _UNSIGNED = 32
 _SHOWN = 12
 # Strings have no digits behind a point; what servers say of them there varies with the execution plan.
 _STRINGS = (249, 250, 251, 252, 253, 254)
-# The same is true of the size of a blob that an expression gives.
-_BLOBS = (249, 250, 251)
+# So does the size of what an expression gives: a server widens it where it makes a temporary table, and not elsewhere.
+_WIDEST = {249: 252, 250: 252, 251: 252, 254: 253, 1: 8, 2: 8, 3: 8, 9: 8}
 
 
 @dataclass(frozen=True)
@@ -87,18 +87,7 @@ class Client:
         if not result.has_next and result.field_count == 0:
             info = result.message.decode("utf-8", "replace") if isinstance(result.message, bytes) else str(result.message or "")
             return Answer(affected=result.affected_rows, insert_id=result.insert_id or 0, warnings=result.warning_count, info=info)
-        heads = [
-            Head(
-                _text(f.name),
-                252 if f.type_code in _BLOBS else f.type_code,
-                f.charsetnr,
-                0 if f.type_code in _STRINGS else f.scale,
-                bool(f.flags & _UNSIGNED),
-                _text(f.table_name),
-            )
-            for f in result.fields
-        ]
-        return Answer(heads, list(result.rows), warnings=result.warning_count)
+        return Answer([_head(field) for field in result.fields], list(result.rows), warnings=result.warning_count)
 
     def rows(self, sql: str) -> list[Row]:
         """The rows of a statement that must succeed."""
@@ -112,6 +101,13 @@ class Client:
             if self._connection.open:
                 self._connection.close()
             self._connection = None
+
+
+def _head(field: Any) -> Head:
+    table = _text(field.table_name)
+    code = field.type_code if table and field.type_code < 249 else _WIDEST.get(field.type_code, field.type_code)
+    decimals = 0 if field.type_code in _STRINGS else field.scale
+    return Head(_text(field.name), code, field.charsetnr, decimals, bool(field.flags & _UNSIGNED), table)
 
 
 def _text(value: bytes | str) -> str:

@@ -22,7 +22,14 @@ def scalar(rng: Random, column: Column, prefix: str = "") -> Expr:
     if kind in _NUMBERS:
         small = "" if column.ddl.startswith("BIGINT") or kind == "dec" else rng.choice(("*2", "-3"))
         text = rng.choice(
-            (f"{name}{small or '+0'}", f"{name} % 7", f"COALESCE({name}, 0)", f"{name} IS NULL", f"{name} > 3", f"{name} DIV 3")
+            (
+                f"{name}{small or '+0'}",
+                f"{name} % 7",
+                f"COALESCE({name}, 0)",
+                f"{name} IS NULL",
+                f"{name} > 3",
+                f"{name} DIV 3" if kind == "int" else f"ROUND({name})",
+            )
         )
         return Expr(text, kind if "IS" not in text else "int")
     if kind == "float":
@@ -76,7 +83,7 @@ def aggregate(rng: Random, columns: list[Column], prefix: str = "") -> Expr:
         return Expr(rng.choice(("COUNT(*)", f"COUNT({name})", "COUNT(1)")), "int", aggregate=True)
     if form < 0.45 or column.kind in ("date", "datetime", "time", "enum", "set", "bin", "year"):
         inner = any_expr(rng, column, prefix, compound=0.1)
-        if inner.kind in ("bin", "bit") and form > 0.4:
+        if inner.kind in ("bin", "bit") and form > 0.25:
             return Expr("COUNT(*)", "int", aggregate=True)
         return Expr(f"{rng.choice(('MIN', 'MAX'))}({inner.sql})", inner.kind, inner.collation, aggregate=True)
     if form < 0.6:

@@ -175,17 +175,21 @@ class Round:
                 raise RoundAbortedError
         if verdict.applied and not verdict.got.errno:
             self._script.append(write.sql)
-            if self._rng.random() < 0.2:
+            if write.table.auto and self._rng.random() < 0.7:
+                self._ask("SELECT LAST_INSERT_ID()", write.sql)
+            elif self._rng.random() < 0.2:
                 questions = _SESSION if write.sql.startswith(("INSERT", "REPLACE")) else _SESSION[:3]
                 self._ask(self._rng.choice(questions), write.sql)
         elif write.table.auto and not inside:
+            # What a failed INSERT leaves of counters and of LAST_INSERT_ID() is not defined: begin anew.
+            self._lab.hang_up()
             self._both(f"ALTER TABLE {write.table.name} AUTO_INCREMENT = 50000")
 
     def _ask(self, sql: str, after: str) -> None:
         """A question about the session, whose answer is the same on both sides."""
         verdict = self._judge.both(sql, rows=True)
         if verdict.kind is Kind.WRONG:
-            self._wrong(verdict, [*self._tables_of(after), after, sql])
+            self._wrong(verdict, [*self._tables_of(after), *self._script[-4:], after, sql])
             raise RoundAbortedError
 
     def _transaction(self, steps: list[str | Write]) -> None:
