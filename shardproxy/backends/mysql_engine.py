@@ -32,6 +32,10 @@ WHERE TABLE_SCHEMA = DATABASE() AND NON_UNIQUE = 0 ORDER BY TABLE_NAME, INDEX_NA
 _VIEWS: Final = "SELECT TABLE_NAME, VIEW_DEFINITION FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()"
 _ROUTINES: Final = "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE() AND ROUTINE_TYPE = 'FUNCTION'"
 
+# What COLLATE in a statement names most often, besides what columns use.
+_COMMON_COLLATIONS: Final = ("utf8mb4_bin", "utf8mb4_general_ci", "utf8mb4_unicode_ci", "utf8mb4_0900_ai_ci", "utf8mb4_0900_bin")
+UNKNOWN_COLLATION: Final = b"?"
+
 
 class MySQLEngine:
     """One MySQL or MariaDB server; see `engine.Engine`."""
@@ -42,6 +46,8 @@ class MySQLEngine:
         self.schema = url.schema_name
         self._url = url
         self.settings = settings
+        # The weight of a space by collation. It never changes, so it is asked once.
+        self._weights: dict[str, bytes | None] = {"binary": b""}
         self._kills: set[asyncio.Task[None]] = set()
 
     async def connect(self, kind: ConnectionKind) -> MySQLConnection:
@@ -112,13 +118,13 @@ class MySQLEngine:
         views = await self._rows(connection, _VIEWS)
         routines = await self._rows(connection, _ROUTINES)
         [(version, sql_mode)] = await self._rows(connection, "SELECT VERSION(), @@GLOBAL.sql_mode")
-        used = sorted({(row[5], row[6]) for row in columns if row[5] and row[6]} | {("utf8mb4", "utf8mb4_general_ci")})
+        used = {(str(row[5]), str(row[6])) for row in columns if row[5] and row[6]}
         [(connection_collation,)] = await self._rows(connection, "SELECT @@collation_connection")
-        if connection_collation and ("utf8mb4", connection_collation) not in used:
-            used.append(("utf8mb4", connection_collation))
-        collations: dict[str, bytes | None] = {"binary": b""}
-        for charset, collation in used:
-            collations[str(collation).lower()] = await self._space_weight(connection, str(charset), str(collation))
+        used |= {("utf8mb4", name) for name in (*_COMMON_COLLATIONS, connection_collation) if name}
+        for charset, collation in sorted(used):
+            if collation.lower() not in self._weights:
+                self._weights[collation.lower()] = await self._space_weight(connection, charset, collation)
+        collations = {name: weight for name, weight in self._weights.items() if weight != UNKNOWN_COLLATION}
         flavour = "mariadb" if "mariadb" in (version or "").lower() else "mysql"
         names = [row[0] or "" for row in routines]
         return ShardSchema(columns, unique_keys, views, names, collations, version or "", flavour, sql_mode or "")
@@ -130,7 +136,10 @@ class MySQLEngine:
             return f"CONVERT('{value}' USING {charset}) COLLATE {collation}"
 
         weights = ", ".join(f"HEX(WEIGHT_STRING({text(value)}))" for value in (" ", "a", "a "))
-        [(space, a, a_space, padded)] = await self._rows(connection, f"SELECT {weights}, {text('a')} = {text('a ')}")
+        try:
+            [(space, a, a_space, padded)] = await self._rows(connection, f"SELECT {weights}, {text('a')} = {text('a ')}")
+        except ServerError:
+            return UNKNOWN_COLLATION
         if padded != "1":
             return b""
         return bytes.fromhex(space or "") if (a or "") + (space or "") == a_space else None
