@@ -220,6 +220,15 @@ class Pool:
         self._checker = asyncio.get_running_loop().create_task(self._check_forever())
 
     async def _check_forever(self) -> None:
+        checked: list[Connection] = []
+        try:
+            await self._check_in_turn(checked)
+        finally:
+            for connection in checked:
+                connection.abort(kill=False)
+
+    async def _check_in_turn(self, checked: list[Connection]) -> None:
+        """Check for ever; `checked` holds the checks' own connection while there is one."""
         connection: Connection | None = None
         while True:
             self._sweep()
@@ -228,6 +237,7 @@ class Pool:
                 async with asyncio.timeout(self.settings.connect_timeout_s):
                     if connection is None or connection.closed:
                         connection = await self.engine.connect(DEFAULT_KIND)
+                        checked[:] = [connection]
                     else:
                         await connection.query(b"DO 1")
             except TimeoutError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from shardproxy.protocol.packets import parse_eof, parse_err, parse_ok
 from shardproxy.protocol.wire_types import MalformedPacket
 
 FIRST: Final = 0
@@ -119,6 +120,7 @@ class ResponseScanner:
     def _finish(self, data: bytes, pos: int, end: int) -> bytes:
         if end != len(data):
             raise MalformedPacket("the server sent more than its response")
+        _check_terminal(data[pos + 4 :])
         self.terminal = data[pos + 4 :]
         self.sequence = data[pos + 3]
         self.final = data
@@ -132,6 +134,17 @@ class ResponseScanner:
             and ((data[end - 2] | data[end - 1] << 8) & _SESSION_BITS == _AUTOCOMMIT)
         )
         return b""
+
+
+def _check_terminal(payload: bytes) -> None:
+    """Raise for a last packet that could not be read: whoever waits for the response must not be left waiting."""
+    first = payload[0]
+    if first == OK_HEADER:
+        parse_ok(payload)
+    elif first == ERR_HEADER:
+        parse_err(payload)
+    else:
+        parse_eof(payload)
 
 
 def _small_lenenc(data: bytes, pos: int, end: int) -> int:

@@ -40,7 +40,7 @@ def distribute(weights: Mapping[str, float], total: int, current: Sequence[str] 
     for name, partitions in owned.items():
         surplus = len(partitions) - quota[name]
         if surplus > 0:
-            # Give away those that score lowest here, so that a shard that comes back finds the same ones again.
+            # Give away those that score lowest here: the outcome is the same wherever and whenever it is computed.
             homeless.extend(sorted(partitions, key=lambda p: _score(name, p))[:surplus])
     room = {name: quota[name] - len(owned[name]) for name in quota if quota[name] > len(owned[name])}
     for partition in sorted(homeless):
