@@ -149,8 +149,8 @@ def _check_terminal(payload: bytes) -> None:
 
 def _small_lenenc(data: bytes, pos: int, end: int) -> int:
     first = data[pos]
-    if first < 0xFB and end == pos + 1:
+    if 0 < first < 0xFB and end == pos + 1:
         return first
-    if first == 0xFC and end == pos + 3:
+    if first == 0xFC and end == pos + 3 and (data[pos + 1] or data[pos + 2]):
         return data[pos + 1] | data[pos + 2] << 8
     raise MalformedPacket("the server sent an impossible column count")
