@@ -3,6 +3,7 @@
 #   make demo ONCE=1                 the tour, then exit
 #   make test PYTEST_ARGS='-k relay' some tests, more of pytest's options
 #   make bench BENCH_ARGS='--help'
+#   make compat COMPAT_ARGS='--only python'
 
 SHELL := /bin/bash
 VENV := .venv
@@ -16,7 +17,7 @@ PYTEST_WORKERS ?= auto
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format compile plain bench lock clean
+.PHONY: help demo test compat lint format compile plain bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -28,6 +29,10 @@ demo: $(RUN) ## a sharded shop on this machine, and a tour through it
 test: $(RUN) $(DEV) plain ## all tests, against real database servers
 	@.ci/need mariadbd=mariadb-server-core mariadb-install-db=mariadb-server-core mariadb=mariadb-client sysbench=sysbench
 	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
+
+compat: $(RUN) $(DEV) plain ## drivers and ORMs of seven languages through the proxy, into docs/compatibility.md
+	@.ci/need mariadbd=mariadb-server-core mariadb-install-db=mariadb-server-core
+	@$(BIN)/python -m tests.compat --write $(COMPAT_ARGS)
 
 lint: $(RUN) $(DEV) ## style, types, layers, generated and example files
 	@$(BIN)/ruff check .
@@ -59,6 +64,8 @@ PIP_COMPILE = CUSTOM_COMPILE_COMMAND='make lock' pip-compile --quiet --generate-
 lock: ## pin the dependencies anew
 	$(PIP_COMPILE) --output-file requirements.lock pyproject.toml
 	$(PIP_COMPILE) --extra test --extra lint --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+	cd tests/compat/clients/python; for part in requirements requirements-mysqlclient; do \
+	  $(PIP_COMPILE) --output-file $$part.txt $$part.in; done
 
 clean: plain ## remove the environment and everything generated
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

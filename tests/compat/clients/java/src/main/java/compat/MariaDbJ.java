@@ -1,0 +1,88 @@
+package compat;
+
+import java.sql.Connection;
+import java.sql.SQLException;
+import java.sql.Statement;
+import java.util.List;
+import org.mariadb.jdbc.ServerPreparedStatement;
+
+/** MariaDB Connector/J. */
+final class MariaDbJ extends Client {
+    public static void main(String[] arguments) {
+        Program.run(new MariaDbJ(), "org.mariadb.jdbc.Driver", arguments);
+    }
+
+    @Override
+    String scheme() {
+        return "jdbc:mariadb";
+    }
+
+    @Override
+    List<String> usual() {
+        return List.of("sessionVariables=time_zone='%2B00:00'", "connectTimeout=10000");
+    }
+
+    @Override
+    List<String> clear() {
+        return List.of("sslMode=disable", "allowPublicKeyRetrieval=true");
+    }
+
+    @Override
+    List<String> tls(String ca) {
+        return ca.isEmpty() ? List.of("sslMode=verify-ca") : List.of("sslMode=verify-ca", "serverSslCert=" + ca);
+    }
+
+    @Override
+    List<String> socket() {
+        return List.of("localSocket=" + Env.SOCKET, "allowPublicKeyRetrieval=true");
+    }
+
+    @Override
+    List<String> serverPrepared() {
+        return List.of("useServerPrepStmts=true");
+    }
+
+    @Override
+    List<List<String>> batches() {
+        // By default the driver sends the statements of a batch without waiting for their answers.
+        return List.of(
+                List.of("disablePipeline=true"),
+                List.of("useServerPrepStmts=true"),
+                List.of("useBulkStmts=true"));
+    }
+
+    @Override
+    List<String> multi() {
+        return List.of("allowMultiQueries=true");
+    }
+
+    @Override
+    List<String> infile() {
+        return List.of("allowLocalInfile=true");
+    }
+
+    @Override
+    List<String> compressed() {
+        return List.of("useCompression=true");
+    }
+
+    @Override
+    List<Streaming> streaming() {
+        return List.of(new Streaming(1000, List.of()), new Streaming(1000, List.of("useServerPrepStmts=true")));
+    }
+
+    @Override
+    boolean isServerPrepared(Statement statement) {
+        return statement instanceof ServerPreparedStatement;
+    }
+
+    @Override
+    Connection openResettable() throws SQLException {
+        return open("useResetConnection=true");
+    }
+
+    @Override
+    void reset(Connection connection) throws SQLException {
+        connection.unwrap(org.mariadb.jdbc.Connection.class).reset();
+    }
+}

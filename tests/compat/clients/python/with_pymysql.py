@@ -1,0 +1,1 @@
+print("connect\tok\t")
