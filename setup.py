@@ -22,6 +22,14 @@ HOT = [
     "shardproxy/sql/fingerprint.py",
     "shardproxy/planner/cache.py",
     "shardproxy/session/channel.py",
+    "shardproxy/session/short.py",
+    "shardproxy/executor/gather.py",
+    "shardproxy/executor/scatter.py",
+    "shardproxy/executor/leases.py",
+    "shardproxy/executor/outcome.py",
+    "shardproxy/executor/relay.py",
+    "shardproxy/routing/resolve.py",
+    "shardproxy/routing/render.py",
 ]
 
 extensions = []

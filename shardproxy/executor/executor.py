@@ -12,7 +12,7 @@ from shardproxy.executor.ddl import run_ddl
 from shardproxy.executor.leases import Leases
 from shardproxy.executor.outcome import Outcome, ResultSink
 from shardproxy.executor.relay import fetch_found_rows, fetch_warnings, forward
-from shardproxy.executor.scatter import scatter_read
+from shardproxy.executor.scatter import ScatterRead
 from shardproxy.executor.state import ClientState
 from shardproxy.executor.system import system_read
 from shardproxy.executor.transaction import Transaction
@@ -27,6 +27,7 @@ from shardproxy.routing.split_insert import shard_of_value, split_insert
 from shardproxy.telemetry.counters import Metrics
 
 LONG_TEXT_BYTES = 64 * 1024
+_CONCATENATED = MergeSpec()
 
 
 class Executor:
@@ -72,15 +73,17 @@ class Executor:
             elif plan.writes:
                 outcome = await scatter_write(leases, texts, in_turn=plan.kind is not Kind.INSERT)
             else:
-                spec = plan.merge or MergeSpec()
-                collations = context.catalog.collations
-                outcome = await scatter_read(leases, texts, spec, collations, literals, self.limits, sink, context.logical_schema)
+                outcome = await self.scatter(plan, literals, context).run(texts, sink)
         except ServerError as error:
             await self.transaction.after_error(error)
             raise
         if state.wants_transaction and (plan.writes or plan.locks):
             self.transaction.wrote(shards[0])
         return outcome
+
+    def scatter(self, plan: Plan, literals: list[bytes], context: PlanContext) -> ScatterRead:
+        """The read of several shards that a plan asks for."""
+        return ScatterRead(self.leases, plan.merge or _CONCATENATED, literals, self.limits, context)
 
     def texts(self, plan: Plan, text: bytes, literals: list[bytes], context: PlanContext) -> dict[str, bytes]:
         """What each shard is sent, in the order of the shards; raises the plan's refusal where they are too many."""

@@ -7,7 +7,7 @@ has touched until it is reset or ends.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 
 from shardproxy.backends.engine import Connection
@@ -55,6 +55,42 @@ class Leases:
         self.pin(reason)
         self.held[connection.shard] = connection
         self._borrowed.discard(connection)
+
+    def try_take(self, shard: str) -> Connection | None:
+        """A relaying connection that needs no preparation, at once, or None: then `take` has to do it."""
+        state = self._state
+        connection = self.held.get(shard)
+        if connection is None:
+            if self.reasons or state.in_transaction or not state.autocommit or state.next_characteristics:
+                return None
+            connection = self.pools[shard].try_acquire(state.kind)
+            if connection is None:
+                return None
+            self._borrowed.add(connection)
+            if connection.closed or not connection.relays:
+                self.give(connection)
+                return None
+            return connection
+        ready = (
+            connection.relays
+            and not connection.closed
+            and connection.kind[1:] == state.kind[1:]
+            and (not state.settings or connection.primed == state.settings_version)
+            and (shard in self.began if state.wants_transaction else not state.next_characteristics)
+        )
+        return connection if ready else None
+
+    def try_take_all(self, shards: Iterable[str]) -> list[Connection] | None:
+        """The same on several shards: all or none, in a fixed order."""
+        taken: list[Connection] = []
+        for shard in sorted(shards):
+            connection = self.try_take(shard)
+            if connection is None:
+                for other in taken:
+                    self.give(other)
+                return None
+            taken.append(connection)
+        return taken
 
     async def take(self, shard: str) -> Connection:
         """A connection to the shard with the session's settings, inside the session's transaction if it has one."""

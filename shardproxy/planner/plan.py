@@ -143,6 +143,7 @@ class Plan:
     - `calc_found_rows`: the server is asked for FOUND_ROWS() behind the statement.
     - `first_only`: one shard's answer will do (EXPLAIN).
     - `point`: set where the text can go straight to the shard that one literal names.
+    - `short`: whether the session's short way may be tried.
     """
 
     kind: Kind
@@ -166,10 +167,14 @@ class Plan:
     first_only: bool = False
     calc_found_rows: bool = False
     point: Point | None = field(init=False)
+    short: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        straight = self.template is None and not (self.locks or self.pin or self.calc_found_rows or self.offset_slot is not None)
-        object.__setattr__(self, "point", self.route.point if straight else None)
+        more = self.pin or self.calc_found_rows or self.system or self.reference_write or (self.insert is not None and self.insert.many)
+        # Where an OFFSET skips every row, FOUND_ROWS() has to be asked for; merged rows are counted here.
+        short = not more and (self.offset_slot is None or self.scatter is not None)
+        object.__setattr__(self, "point", self.route.point if short and self.template is None and self.offset_slot is None else None)
+        object.__setattr__(self, "short", short and (self.insert is None or self.point is not None))
 
     def for_many_rows(self) -> Plan:
         """The same INSERT with any number of rows."""

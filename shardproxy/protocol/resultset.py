@@ -44,12 +44,17 @@ class ColumnDefinition:
 
     def in_schema(self, schema: bytes) -> ColumnDefinition:
         """The same column as if it were of another schema."""
-        return replace(self, schema=schema)
+        return _in_schema(self, schema)
 
     @property
     def is_binary(self) -> bool:
         """True for byte strings and for everything that is not a string."""
         return self.charset == BINARY_CHARSET
+
+
+@lru_cache(maxsize=4096)
+def _in_schema(column: ColumnDefinition, schema: bytes) -> ColumnDefinition:
+    return replace(column, schema=schema)
 
 
 @lru_cache(maxsize=4096)

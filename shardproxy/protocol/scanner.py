@@ -24,8 +24,6 @@ LOCAL_INFILE_HEADER: Final = 0xFB
 MAX_PAYLOAD: Final = 0xFFFFFF
 # EOF is five bytes; a row can start with 0xFE only if its first value is 16 MB or longer.
 EOF_MAX_PAYLOAD: Final = 8
-_SESSION_BITS: Final = 0x6003
-_AUTOCOMMIT: Final = 0x0002
 
 
 class ResponseScanner:
@@ -34,7 +32,7 @@ class ResponseScanner:
     `feed` takes the server's bytes in any chunking and gives those that may be forwarded at once; a packet that must be seen
     whole stays in `pending`. When `state` is DONE, `final` holds the last bytes, which `feed` did not give: rows up to
     `terminal_start`, then the packet that ends the response. `terminal` is that packet's payload and `sequence` its number;
-    `plain_end` says that a client in plain autocommit can be sent it as it is.
+    `end_status` is the status word of an end of rows without warnings, else -1.
     """
 
     def __init__(self, state: int = FIRST) -> None:
@@ -46,7 +44,7 @@ class ResponseScanner:
         self.pending: bytes = b""
         self.final: bytes = b""
         self.terminal_start: int = 0
-        self.plain_end: bool = False
+        self.end_status: int = -1
         self._skip: int = 0
         self._continued: bool = False
 
@@ -127,12 +125,8 @@ class ResponseScanner:
         self.terminal_start = pos
         self.pending = b""
         self.state = DONE
-        # EOF without warnings, of a connection in autocommit outside a transaction, without a session-state notice.
-        self.plain_end = (
-            data[pos + 4] == EOF_HEADER
-            and data[end - 4 : end - 2] == b"\0\0"
-            and ((data[end - 2] | data[end - 1] << 8) & _SESSION_BITS == _AUTOCOMMIT)
-        )
+        if data[pos + 4] == EOF_HEADER and data[end - 4 : end - 2] == b"\0\0":
+            self.end_status = data[end - 2] | data[end - 1] << 8
         return b""
 
 

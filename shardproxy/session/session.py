@@ -1,36 +1,33 @@
 """One client's session: commands in, packets out.
 
-A statement whose plan names one literal as the sharding key, of a session without state, takes the short way: no task, no
-waiting, straight to a pooled connection and back (`query`, `relay_end`). Everything else runs as a task (`_run`).
+A statement that needs nothing but connections which are at hand takes the short way: no task, no waiting (`short`). Everything
+else runs as a task (`run`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from time import perf_counter
 from typing import Any
 
-from shardproxy.backends.engine import Connection
-from shardproxy.backends.pool import Pool
 from shardproxy.errors import INTERNAL, KILLED, TOO_COMPLEX, ProxyError, ServerError, ShardproxyError
 from shardproxy.executor.executor import Executor
 from shardproxy.executor.leases import Leases
 from shardproxy.executor.outcome import Outcome
-from shardproxy.executor.relay import fetch_warnings, lost_error, outcome_of
 from shardproxy.executor.state import ClientState
 from shardproxy.planner.cache import PlanCache
-from shardproxy.planner.plan import AnyPlan, DdlPlan, LocalPlan, Plan, Point
-from shardproxy.protocol.flags import AUTOCOMMIT, SESSION_STATUS_MASK
+from shardproxy.planner.plan import AnyPlan, DdlPlan, LocalPlan, Plan
+from shardproxy.protocol.flags import SESSION_STATUS_MASK
 from shardproxy.protocol.framing import encode_packet
 from shardproxy.protocol.packets import EofPacket, ErrPacket, OkPacket
-from shardproxy.protocol.scanner import ResponseScanner
 from shardproxy.session.answers import session_answer
 from shardproxy.session.channel import Channel, Sink
 from shardproxy.session.commands import COMMANDS, refuse_command
 from shardproxy.session.local import run_local
 from shardproxy.session.router import Router
+from shardproxy.session.short import ShortWay
 from shardproxy.session.variables import remember_user_variables
 from shardproxy.sql.fingerprint import expand_executable_comments, fingerprint, shape_within
 from shardproxy.sql.rows import first_row_only, has_rows
@@ -59,11 +56,7 @@ class Session:
         self.started_at = 0.0
         self.closed = False
         self._task: asyncio.Task[None] | None = None
-        self._plan: Plan | None = None
-        self._pool: Pool
-        self._literals: list[bytes] = []
-        self._plain = True
-        self._retried = False
+        self.short = ShortWay(self)
 
     # -- commands -----------------------------------------------------------------------------------------------------
 
@@ -91,19 +84,18 @@ class Session:
             raise
         except Exception:
             log.exception("internal error", extra={"client": self.state.thread_id})
-            self.send_error(ProxyError(INTERNAL, "internal error; the proxy's log has more", fatal=True))
+            self.send_error(_internal_error())
         self._task = None
-        state = self.state
-        self._plain = self.leases.free and state.status == AUTOCOMMIT and not state.settings and not state.next_characteristics
-        self._finished()
+        self.finished()
 
-    def _finished(self) -> None:
+    def finished(self) -> None:
+        """The answer has been sent."""
         self.statement = b""
         self.router.metrics.latency.observe(perf_counter() - self.started_at)
         if not self.closed:
             self.channel.finished()
 
-    # -- the short way ------------------------------------------------------------------------------------------------
+    # -- statements ---------------------------------------------------------------------------------------------------
 
     def query(self, text: bytes, packet: bytes) -> None:
         """Carry out one statement; `packet` is the whole command as it came, framed."""
@@ -121,23 +113,23 @@ class Session:
                 self.start(self._plan_beside(plans, shape, text, literals))
                 return
             plan = plans.get(shape, literals)
-            if self._plain and type(plan) is Plan and plan.point is not None and self._try_short(plan, plan.point, packet, literals):
+            if type(plan) is Plan and plan.short and self.short.try_send(plan, packet, text, literals):
                 return
         except ShardproxyError as error:
             self.send_error(error)
-            self._finished()
+            self.finished()
             return
         except Exception:
             log.exception("internal error", extra={"client": self.state.thread_id})
-            self.send_error(ProxyError(INTERNAL, "internal error; the proxy's log has more", fatal=True))
-            self._finished()
+            self.send_error(_internal_error())
+            self.finished()
             return
-        self.start(self._run(plan, text, literals))
+        self.start(self.run(plan, text, literals))
 
     async def _plan_beside(self, plans: PlanCache, shape: bytes, text: bytes, literals: list[bytes]) -> None:
         """Plan a long statement in a thread: parsing takes long enough for other clients to notice."""
         built = await asyncio.get_running_loop().run_in_executor(None, plans.build, shape, literals)
-        await self._run(plans.add(shape, literals, built), text, literals)
+        await self.run(plans.add(shape, literals, built), text, literals)
 
     async def _run_long(self, text: bytes) -> None:
         """Carry out a statement so long that reading it would hold up other clients: threads do that."""
@@ -148,7 +140,7 @@ class Session:
             shape, literals = fingerprint(await loop.run_in_executor(None, first_row_only, text))
             plan = plans.get(shape, literals)
             if isinstance(plan, Plan) and (plan.insert is not None or plan.template is None):
-                await self._run(plan.for_many_rows(), text, literals)
+                await self.run(plan.for_many_rows(), text, literals)
                 return
         if len(text) > HUGE_BYTES and not await loop.run_in_executor(None, shape_within, text, MAX_PARSED_BYTES):
             raise ProxyError(TOO_COMPLEX, f"the statement is longer than {MAX_PARSED_BYTES} bytes, not counting its literals")
@@ -156,136 +148,69 @@ class Session:
         if len(shape) > LONG_SHAPE_BYTES and shape not in plans:
             await self._plan_beside(plans, shape, text, literals)
             return
-        await self._run(plans.get(shape, literals), text, literals)
+        await self.run(plans.get(shape, literals), text, literals)
 
     def _server(self) -> tuple[str, int]:
         catalog = self.router.catalog
         numbers = ([*catalog.server_version.split("-")[0].split("."), "0", "0"])[:3]
         return catalog.flavour, int("".join(f"{int(n) if n.isdigit() else 0:02d}" for n in numbers))
 
-    def _try_short(self, plan: Plan, point: Point, packet: bytes, literals: list[bytes]) -> bool:
-        """Send a statement of one known shard on its way at once; False where that is not possible."""
-        state = self.state
-        raw = literals[point.slot]
-        shard = point.placement.shard_of_literal(b"-" + raw if point.negative else raw, state.codec)
-        if shard is None:
-            return False
-        pool = self.router.backends.pools[shard]
-        connection = pool.try_acquire(state.kind)
-        if connection is None:
-            return False
-        if not connection.relays:
-            pool.release(connection)
-            return False
-        self._plan = plan
-        self._pool = pool
-        self._literals = literals
-        pool.statements[plan.kind.value] += 1
-        self.channel.source = connection
-        connection.relay(packet, self)
-        if self.channel.slow:
-            # Still busy with the answer before.
-            connection.pause()
-        return True
-
-    def relay_bytes(self, data: bytes) -> None:
-        """A part of the response."""
-        self.channel.write(data)
-
-    def relay_end(self, connection: Connection, scanner: ResponseScanner) -> None:
-        """The response is over: pass its end on, with this session's status."""
-        self.channel.source = None
-        final = scanner.final
-        state = self.state
-        if scanner.plain_end:
-            # Rows without warnings, from a connection in the same state as the session: the end fits as it is.
-            self._pool.release(connection)
-            self.channel.write(final)
-            state.found_rows = scanner.rows
-            if self._plan is not None and self._plan.offset_slot is not None and scanner.rows:
-                state.found_rows += int(self._literals[self._plan.offset_slot])
-            state.row_count = -1
-            if state.warnings:
-                state.warnings = []
-                state.error_count = 0
-            self._finished()
-            return
-        if scanner.terminal_start:
-            self.channel.write(final[: scanner.terminal_start])
-        try:
-            outcome = outcome_of(scanner, connection)
-        except ServerError as error:
-            self._pool.release(connection)
-            self._fail_short(error, scanner.sequence)
-            return
-        if outcome.warnings:
-            self.start(self._finish_with_warnings(connection, outcome))
-            return
-        self._pool.release(connection)
-        self._end(self._plan, outcome, Sink(self.channel, state.status, outcome.sequence))
-        self._finished()
-
-    def relay_lost(self, connection: Connection, started: bool) -> None:
-        """The server went away during the statement. A plain read of which nothing was sent yet is tried once more."""
-        self.channel.source = None
-        if self.closed:
-            return
-        plan = self._plan
-        if plan is not None and plan.plain_read and not started and not getattr(connection, "timed_out", False):
-            self.router.metrics.retries += 1
-            _shape, literals = fingerprint(self.statement)
-            self.start(self._run(plan, self.statement, literals))
-            return
-        if started:
-            self._hang_up(lost_error(connection))
-            return
-        self.send_error(lost_error(connection), fatal=True)
-        self._finished()
-
-    def _fail_short(self, error: ServerError, sequence: int) -> None:
-        self.send_error(error, sequence=sequence)
-        self._finished()
-
-    async def _finish_with_warnings(self, connection: Connection, outcome: Outcome) -> None:
-        pool = self.router.backends.pools[connection.shard]
-        try:
-            await fetch_warnings(connection, outcome)
-        except BaseException:
-            pool.discard(connection)
-            raise
-        pool.release(connection)
-        self._end(self._plan, outcome, Sink(self.channel, self.state.status, outcome.sequence))
-
-    # -- the long way -------------------------------------------------------------------------------------------------
-
-    async def _run(self, plan: AnyPlan, text: bytes, literals: list[bytes]) -> None:
-        self._literals = literals
+    async def run(self, plan: AnyPlan, text: bytes, literals: list[bytes]) -> None:
+        """Carry out a planned statement and answer it."""
         sink = Sink(self.channel, self.state.status, self.first_sequence)
         if isinstance(plan, LocalPlan):
             await run_local(self, plan, text, literals, sink)
-            return
+        elif isinstance(plan, DdlPlan):
+            await self.answer_with(plan, literals, self._run_ddl(plan, literals), sink)
+        else:
+            work = self.executor.run(plan, text, literals, self.router.context, sink)
+            await self.answer_with(plan, literals, self._remembering(plan, text, work), sink)
+
+    async def _run_ddl(self, plan: DdlPlan, literals: list[bytes]) -> Outcome:
+        async with self.router.ddl_lock:
+            try:
+                return await self.executor.run_ddl(plan, literals)
+            finally:
+                await self.router.refresh_catalog()
+
+    async def _remembering(self, plan: Plan, text: bytes, work: Coroutine[Any, Any, Outcome]) -> Outcome:
+        outcome = await work
+        if plan.pin == "user variable":
+            await remember_user_variables(self, text)
+        return outcome
+
+    async def answer_with(self, plan: AnyPlan, literals: list[bytes], work: Coroutine[Any, Any, Outcome], sink: Sink) -> None:
+        """End the answer whose rows `work` sends to `sink`."""
         try:
-            if isinstance(plan, DdlPlan):
-                async with self.router.ddl_lock:
-                    try:
-                        outcome = await self.executor.run_ddl(plan, literals)
-                    finally:
-                        await self.router.refresh_catalog()
-            else:
-                outcome = await self.executor.run(plan, text, literals, self.router.context, sink)
-                if plan.pin == "user variable":
-                    await remember_user_variables(self, text)
+            outcome = await work
         except ShardproxyError as error:
-            if sink.raw and not isinstance(error, ServerError):
-                # The server was cut off in the middle of a packet: nothing that follows could be understood.
-                self._hang_up(error)
-                return
-            self.send_error(error, sequence=sink.sequence)
+            self._fail(error, sink)
             return
         sink.sequence = outcome.sequence
-        self._end(plan, outcome, sink)
+        self.end(plan, literals, outcome, sink)
 
-    def _end(self, plan: AnyPlan | None, outcome: Outcome, sink: Sink) -> None:
+    def answer_now(self, plan: AnyPlan, literals: list[bytes], work: Callable[[], Outcome], sink: Sink) -> None:
+        """The same where nothing has to be waited for."""
+        try:
+            outcome = work()
+        except ShardproxyError as error:
+            self._fail(error, sink)
+        except Exception:
+            log.exception("internal error", extra={"client": self.state.thread_id})
+            self.send_error(_internal_error())
+        else:
+            sink.sequence = outcome.sequence
+            self.end(plan, literals, outcome, sink)
+        self.finished()
+
+    def _fail(self, error: ShardproxyError, sink: Sink) -> None:
+        if sink.raw and not isinstance(error, ServerError):
+            # The server was cut off in the middle of a packet: nothing that follows could be understood.
+            self.hang_up(error)
+            return
+        self.send_error(error, sequence=sink.sequence)
+
+    def end(self, plan: AnyPlan, literals: list[bytes], outcome: Outcome, sink: Sink) -> None:
         """Send the packet that ends a response and remember what the session must know of it."""
         state = self.state
         state.warnings = [(level, code, self._renamed(message)) for level, code, message in outcome.warning_list]
@@ -293,20 +218,15 @@ class Session:
         if outcome.rows >= 0:
             state.found_rows, state.row_count = outcome.rows, -1
             if isinstance(plan, Plan) and plan.offset_slot is not None and outcome.rows and not outcome.merged:
-                state.found_rows += int(self._literals[plan.offset_slot])
+                state.found_rows += int(literals[plan.offset_slot])
             if outcome.found >= 0:
                 state.found_rows = outcome.found
             sink.send_eof(EofPacket(outcome.warnings, self._status(outcome)))
             return
         state.row_count = outcome.affected
-        if outcome.insert_id and not (isinstance(plan, Plan) and self._chose_ids(plan)):
+        if outcome.insert_id and not (isinstance(plan, Plan) and _chose_ids(plan, literals)):
             state.last_insert_id = outcome.insert_id
         sink.send_ok(OkPacket(outcome.affected, outcome.insert_id, self._status(outcome), outcome.warnings, outcome.info))
-
-    def _chose_ids(self, plan: Plan) -> bool:
-        """Whether the statement gave all its AUTO_INCREMENT values itself: the server then reports one that it did not choose."""
-        literals = self._literals
-        return plan.auto_slots is not None and all(literals[slot].strip(b"'\"0.") for slot in plan.auto_slots)
 
     def _status(self, outcome: Outcome) -> int:
         return (outcome.status & ~SESSION_STATUS_MASK) | self.state.status
@@ -335,7 +255,7 @@ class Session:
                 self.close()
                 self.channel.close()
 
-    def _hang_up(self, error: ShardproxyError) -> None:
+    def hang_up(self, error: ShardproxyError) -> None:
         """Close without an answer, in the middle of one."""
         if isinstance(error, ProxyError):
             self.router.metrics.errors[error.spec.id] += 1
@@ -380,17 +300,23 @@ class Session:
             return
         self.closed = True
         self.router.sessions.pop(self.state.thread_id, None)
-        source, self.channel.source = self.channel.source, None
+        self.channel.source = None
         task, self._task = self._task, None
-        if source is not None and task is None:
-            # A statement on the short way: the connection is in the middle of its answer.
-            self._pool.discard(source)  # type: ignore[arg-type]
         if task is not None and task is not _current_task():
             # Its connections are dropped where it stands; what the session holds is released behind it.
             task.cancel()
             task.add_done_callback(lambda _: self.leases.release_all())
         else:
             self.leases.release_all()
+
+
+def _chose_ids(plan: Plan, literals: list[bytes]) -> bool:
+    """Whether the statement gave all its AUTO_INCREMENT values itself: the server then reports one that it did not choose."""
+    return plan.auto_slots is not None and all(literals[slot].strip(b"'\"0.") for slot in plan.auto_slots)
+
+
+def _internal_error() -> ProxyError:
+    return ProxyError(INTERNAL, "internal error; the proxy's log has more", fatal=True)
 
 
 def _current_task() -> asyncio.Task[Any] | None:

@@ -71,12 +71,12 @@ def test_scanner_counts_rows_and_knows_the_last_number(size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("warnings", "status", "plain"), [(0, 2, True), (0, 0x22, True), (1, 2, False), (0, 3, False), (0, 0, False), (0, 0x4002, False)]
+    ("warnings", "status", "end_status"), [(0, 2, 2), (0, 0x22, 0x22), (1, 2, -1), (0, 3, 3), (0, 0x4002, 0x4002)]
 )
-def test_scanner_tells_an_end_that_says_nothing_of_the_session(warnings: int, status: int, plain: bool) -> None:
-    """Autocommit, no transaction, no warnings, no notice."""
+def test_scanner_gives_the_status_of_an_end_without_warnings(warnings: int, status: int, end_status: int) -> None:
+    """Whether it fits the session is the session's to say."""
     scanner, _ = scan(encode_result(COLUMNS, ROWS, status, warnings=warnings), 1 << 20)
-    assert scanner.plain_end is plain
+    assert scanner.end_status == end_status
 
 
 @pytest.mark.parametrize("follow", [scan, read], ids=["scanner", "reader"])

@@ -1,0 +1,189 @@
+"""The short way: a statement that needs nothing but connections which are at hand goes to them at once, without a task.
+
+That is most statements: those of one shard are relayed, and small reads of several shards are gathered whole. Whatever is not
+so simple (a connection must be opened, waited for or prepared; an answer is long; a server is lost) is left to the session's
+long way, which does the same with all the time it needs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shardproxy.backends.engine import Connection
+from shardproxy.errors import ServerError
+from shardproxy.executor.gather import Gather
+from shardproxy.executor.outcome import Outcome
+from shardproxy.executor.relay import fetch_warnings, lost_error, outcome_of
+from shardproxy.executor.transaction import ROLLED_BACK_ERRNOS
+from shardproxy.planner.plan import Plan
+from shardproxy.protocol.framing import encode_packet
+from shardproxy.protocol.scanner import ResponseScanner
+from shardproxy.session.channel import Sink
+
+if TYPE_CHECKING:
+    from shardproxy.session.session import Session
+
+# What of a status word belongs to the session: IN_TRANS, AUTOCOMMIT, and what is told once (state changed, read-only).
+_SESSION_BITS = 0x6003
+
+
+class ShortWay:
+    """One session's statement under way; see `engine.RelayTarget`."""
+
+    __slots__ = ("_literals", "_plan", "_session")
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._plan: Plan
+        self._literals: list[bytes]
+
+    def try_send(self, plan: Plan, packet: bytes, text: bytes, literals: list[bytes]) -> bool:
+        """Send a statement on its way; False where the long way has to. `packet` is the whole command, framed.
+
+        Raises `ProxyError` for what cannot be carried out at all.
+        """
+        session = self._session
+        state = session.state
+        point = plan.point
+        if point is not None:
+            raw = literals[point.slot]
+            shard = point.placement.shard_of_literal(b"-" + raw if point.negative else raw, state.codec)
+            if shard is None:
+                return False
+        else:
+            texts = session.executor.texts(plan, text, literals, session.router.context)
+            if len(texts) > 1:
+                return plan.plain_read and self._try_gather(plan, texts, literals)
+            if plan.offset_slot is not None:
+                return False
+            shard, rendered = next(iter(texts.items()))
+            if rendered is not text:
+                packet = encode_packet(b"\x03" + rendered, 0)
+        if (plan.writes or plan.locks) and state.wants_transaction:
+            session.executor.transaction.check_write((shard,))
+        connection = session.leases.try_take(shard)
+        if connection is None:
+            return False
+        self._plan = plan
+        self._literals = literals
+        session.leases.pools[shard].statements[plan.kind.value] += 1
+        channel = session.channel
+        channel.source = connection
+        connection.relay(packet, self)
+        if channel.slow:
+            # Still busy with the answer before.
+            connection.pause()
+        return True
+
+    # -- one shard ----------------------------------------------------------------------------------------------------
+
+    def relay_bytes(self, data: bytes) -> None:
+        """A part of the response."""
+        self._session.channel.write(data)
+
+    def relay_end(self, connection: Connection, scanner: ResponseScanner) -> None:
+        """The response is over: pass its end on, with this session's status."""
+        session = self._session
+        channel = session.channel
+        channel.source = None
+        final = scanner.final
+        state = session.state
+        plan = self._plan
+        if scanner.end_status >= 0 and scanner.end_status & _SESSION_BITS == state.status:
+            # Rows without warnings, from a connection in the same state as the session: the end fits as it is.
+            session.leases.give(connection)
+            if plan.locks and state.wants_transaction:
+                session.executor.transaction.wrote(connection.shard)
+            channel.write(final)
+            state.found_rows = scanner.rows
+            state.row_count = -1
+            if state.warnings:
+                state.warnings = []
+                state.error_count = 0
+            session.finished()
+            return
+        if scanner.terminal_start:
+            channel.write(final[: scanner.terminal_start])
+        try:
+            outcome = outcome_of(scanner, connection)
+        except ServerError as error:
+            session.leases.give(connection)
+            self._fail(error, scanner.sequence)
+            return
+        if (plan.writes or plan.locks) and state.wants_transaction:
+            session.executor.transaction.wrote(connection.shard)
+        if outcome.warnings:
+            session.start(self._end_with_warnings(connection, outcome))
+            return
+        session.leases.give(connection)
+        session.end(plan, self._literals, outcome, Sink(channel, state.status, outcome.sequence))
+        session.finished()
+
+    def relay_lost(self, connection: Connection, started: bool) -> None:
+        """The server went away during the statement. A plain read of which nothing was sent yet is tried once more."""
+        session = self._session
+        session.channel.source = None
+        if session.closed:
+            return
+        plan = self._plan
+        held = connection in session.leases.held.values()
+        session.leases.drop(connection)
+        if plan.plain_read and not started and not held and not getattr(connection, "timed_out", False):
+            session.router.metrics.retries += 1
+            session.start(session.run(plan, session.statement, self._literals))
+            return
+        if started:
+            session.hang_up(lost_error(connection))
+            return
+        session.send_error(lost_error(connection), fatal=not held)
+        session.finished()
+
+    def _fail(self, error: ServerError, sequence: int) -> None:
+        session = self._session
+        if error.errno in ROLLED_BACK_ERRNOS and session.leases.began:
+            session.start(self._rolled_back(error, sequence))
+            return
+        session.send_error(error, sequence=sequence)
+        session.finished()
+
+    async def _rolled_back(self, error: ServerError, sequence: int) -> None:
+        """The server has ended the transaction: it ends everywhere."""
+        await self._session.executor.transaction.after_error(error)
+        self._session.send_error(error, sequence=sequence)
+
+    async def _end_with_warnings(self, connection: Connection, outcome: Outcome) -> None:
+        session = self._session
+        try:
+            await fetch_warnings(connection, outcome)
+        except BaseException:
+            session.leases.drop(connection)
+            raise
+        session.leases.give(connection)
+        session.end(self._plan, self._literals, outcome, Sink(session.channel, session.state.status, outcome.sequence))
+
+    # -- several shards -----------------------------------------------------------------------------------------------
+
+    def _try_gather(self, plan: Plan, texts: dict[str, bytes], literals: list[bytes]) -> bool:
+        session = self._session
+        connections = session.leases.try_take_all(texts)
+        if connections is None:
+            return False
+        pools = session.leases.pools
+        for shard in texts:
+            pools[shard].statements[plan.kind.value] += 1
+        self._plan = plan
+        self._literals = literals
+        Gather(connections, texts, self._gathered)
+        return True
+
+    def _gathered(self, gather: Gather) -> None:
+        """Every answer is there, or one turns out to be long, or to be lost: then the long way goes on from here."""
+        session = self._session
+        if session.closed:
+            return
+        read = session.executor.scatter(self._plan, self._literals, session.router.context)
+        sink = Sink(session.channel, session.state.status, 1)
+        if not gather.whole:
+            session.start(session.answer_with(self._plan, self._literals, read.merge(gather.connections, gather.streams, sink), sink))
+            return
+        session.answer_now(self._plan, self._literals, lambda: read.merge_whole(gather.connections, gather.streams, sink), sink)
