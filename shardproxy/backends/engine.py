@@ -6,9 +6,11 @@ SQL and gives rows, which are encoded here. Both give the same `ResultStream` wh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from shardproxy.backends.statements import BackendStatement
 from shardproxy.protocol.packets import EofPacket, OkPacket
 from shardproxy.protocol.resultset import ColumnDefinition
 from shardproxy.protocol.scanner import ResponseScanner
@@ -20,7 +22,7 @@ DEFAULT_KIND: ConnectionKind = (False, "utf8mb4", "")
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Limits of one server's connections, in seconds where nothing else is said."""
+    """Limits of one server's connections, in seconds where nothing else is said. `statements` are those kept prepared on each."""
 
     pool_size: int
     pool_wait_s: float
@@ -29,6 +31,7 @@ class ServerSettings:
     connect_timeout_s: float
     query_timeout_s: float
     health_interval_s: float
+    statements: int
 
 
 class RelayTarget(Protocol):
@@ -66,6 +69,25 @@ class ResultStream(Protocol):
         """The next text-row payloads (at least one), or None at the end; raises `ServerError` or `ProxyError`."""
 
 
+class RelayedStream(ResultStream, Protocol):
+    """What a relaying engine gives: such an answer can be looked at without waiting for it."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the whole answer has come."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether so many rows have come that the server is made to wait."""
+
+    @property
+    def clean(self) -> bool:
+        """Whether the answer has ended with rows, without error or warnings."""
+
+    def take_rows(self) -> list[bytes]:
+        """The rows that have come so far."""
+
+
 @dataclass(slots=True)
 class BufferedResult:
     """A small answer, whole."""
@@ -80,7 +102,8 @@ class Connection(Protocol):
     """One connection to a server. It serves one statement at a time.
 
     `kind` is what its session has been set to. `primed` counts the session settings that were applied to it (see `executor`).
-    `status` are the status bits of its last answer.
+    `status` are the status bits of its last answer. `on_progress`, where the connection relays, is called when more of a `send`'s
+    answer has come and when the connection is lost.
     """
 
     shard: str
@@ -91,12 +114,22 @@ class Connection(Protocol):
     status: int
     started_at: float
     schema: str
+    on_progress: Callable[[], None] | None
 
     def send(self, sql: bytes) -> ResultStream:
         """Send a statement; its answer is awaited with `wait_ready`. Several connections can thus work at the same time."""
 
     async def query(self, sql: bytes) -> BufferedResult:
         """Run a statement with a small answer."""
+
+    def prepared(self, text: bytes) -> BackendStatement | None:
+        """The statement that is prepared from this text already (relaying engines only)."""
+
+    async def prepare(self, text: bytes) -> BackendStatement:
+        """Prepare a statement, or find it prepared (relaying engines only). Raises `ServerError`."""
+
+    def forget(self, text: bytes) -> None:
+        """What was prepared from this text cannot be used any more."""
 
     def relay(self, packet: bytes, target: RelayTarget) -> None:
         """Send a framed command and forward its response (relaying engines only)."""

@@ -11,14 +11,19 @@ from collections.abc import Callable
 from time import perf_counter
 
 from shardproxy.backends.engine import BufferedResult, ConnectionKind, RelayTarget
+from shardproxy.backends.statements import BackendStatement, BackendStatements
 from shardproxy.errors import BACKEND_LOST, BACKEND_PROTOCOL, QUERY_TIMEOUT, ProxyError, ServerError
 from shardproxy.protocol.flags import Command
 from shardproxy.protocol.framing import encode_packet
 from shardproxy.protocol.packets import EofPacket, OkPacket
+from shardproxy.protocol.prepare import PrepareReader
 from shardproxy.protocol.result_reader import ResultReader
 from shardproxy.protocol.resultset import ColumnDefinition
 from shardproxy.protocol.scanner import DONE, ROWS, ResponseScanner
 from shardproxy.protocol.wire_types import MalformedPacket
+
+# What follows an answer that is read.
+Reader = ResultReader | PrepareReader
 
 # Rows waiting in one stream before the server is made to wait.
 HIGH_WATER_BYTES = 256 * 1024
@@ -37,6 +42,7 @@ class MySQLConnection(asyncio.Protocol):
         transport: asyncio.Transport,
         thread_id: int,
         on_abandon: Callable[[int], None],
+        statements: int = 128,
     ) -> None:
         self.shard = shard
         self.schema = schema
@@ -48,12 +54,14 @@ class MySQLConnection(asyncio.Protocol):
         self.thread_id = thread_id
         self.keep: object = None
         self.on_closed: Callable[[MySQLConnection], None] | None = None
+        self.on_progress: Callable[[], None] | None = None
+        self.statements = BackendStatements(statements)
         self._initial_kind = kind
         self._transport = transport
         self._on_abandon = on_abandon
         self._target: RelayTarget | None = None
         self._scanner: ResponseScanner | None = None
-        self._reader: ResultReader | None = None
+        self._reader: Reader | None = None
         self._wakeup: asyncio.Future[None] | None = None
         self._paused = False
         self._timed_out = False
@@ -103,6 +111,8 @@ class MySQLConnection(asyncio.Protocol):
         self._scanner = ResponseScanner()
         self._forwarded = False
         self.started_at = perf_counter()
+        if self.statements.closing:
+            packet = self.statements.take_closing() + packet
         self._transport.write(packet)
 
     def pause(self) -> None:
@@ -133,6 +143,28 @@ class MySQLConnection(asyncio.Protocol):
         warnings = stream.ok.warnings if stream.ok else stream.eof.warnings if stream.eof else 0
         return BufferedResult(stream.columns, rows, stream.ok, warnings)
 
+    def prepared(self, text: bytes) -> BackendStatement | None:
+        """The statement that is prepared from this text already."""
+        return self.statements.get(text)
+
+    async def prepare(self, text: bytes) -> BackendStatement:
+        """Prepare a statement, or find it prepared."""
+        found = self.statements.get(text)
+        if found is None:
+            found = await self.prepare_alone(text)
+            self.statements.add(text, found)
+        return found
+
+    async def prepare_alone(self, text: bytes) -> BackendStatement:
+        """Prepare a statement that nobody else will find; whoever does must have it closed."""
+        reader = PrepareReader()
+        await self._start(bytes((Command.STMT_PREPARE,)) + text, reader)
+        return BackendStatement(reader.statement_id, tuple(reader.parameters), tuple(reader.columns))
+
+    def forget(self, text: bytes) -> None:
+        """What was prepared from this text cannot be used any more."""
+        self.statements.drop(text)
+
     async def field_list(self, body: bytes) -> list[ColumnDefinition]:
         """The columns that COM_FIELD_LIST asks for."""
         return (await self._start(bytes((Command.FIELD_LIST,)) + body, ResultReader.of_columns())).columns
@@ -156,21 +188,22 @@ class MySQLConnection(asyncio.Protocol):
         """COM_RESET_CONNECTION: rolls back, drops temporary tables and locks, forgets variables."""
         await self._start(bytes((Command.RESET_CONNECTION,)), ResultReader())
         self.primed = 0
+        self.statements.clear()
         await self.set_kind(self._initial_kind)
 
-    async def _start(self, payload: bytes, reader: ResultReader) -> MySQLStream:
+    async def _start(self, payload: bytes, reader: Reader) -> MySQLStream:
         stream = self._send(payload, reader)
         await stream.wait_ready()
         return stream
 
-    def _send(self, payload: bytes, reader: ResultReader) -> MySQLStream:
+    def _send(self, payload: bytes, reader: Reader) -> MySQLStream:
         if self.closed:
             raise ProxyError(BACKEND_LOST, f"the connection to shard {self.shard} is closed")
         if self._reader is not None or self._scanner is not None:
             raise ProxyError(BACKEND_PROTOCOL, f"the connection to shard {self.shard} is busy")
         self._reader = reader
         self.started_at = perf_counter()
-        self._transport.write(encode_packet(payload, 0))
+        self._transport.write(self.statements.take_closing() + encode_packet(payload, 0))
         return MySQLStream(self, reader)
 
     def _read(self, data: bytes) -> None:
@@ -210,6 +243,8 @@ class MySQLConnection(asyncio.Protocol):
         raise ProxyError(BACKEND_LOST, f"the connection to shard {self.shard} was lost during the statement")
 
     def _wake(self) -> None:
+        if self.on_progress is not None:
+            self.on_progress()
         if self._wakeup is not None and not self._wakeup.done():
             self._wakeup.set_result(None)
 
@@ -251,7 +286,7 @@ class MySQLConnection(asyncio.Protocol):
 class MySQLStream:
     """An answer that is read row by row; see `engine.ResultStream`."""
 
-    def __init__(self, connection: MySQLConnection, reader: ResultReader) -> None:
+    def __init__(self, connection: MySQLConnection, reader: Reader) -> None:
         self._connection = connection
         self._reader = reader
 
@@ -269,6 +304,26 @@ class MySQLStream:
     def eof(self) -> EofPacket | None:
         """The end of the rows, once they have all been read."""
         return self._reader.eof
+
+    @property
+    def done(self) -> bool:
+        """Whether the whole answer has come."""
+        return self._reader.done
+
+    @property
+    def waits(self) -> bool:
+        """Whether so many rows have come that the server is made to wait."""
+        return self._reader.row_bytes > HIGH_WATER_BYTES
+
+    @property
+    def clean(self) -> bool:
+        """Whether the answer has ended with rows, without error or warnings."""
+        eof = self._reader.eof
+        return eof is not None and not eof.warnings
+
+    def take_rows(self) -> list[bytes]:
+        """The rows that have come so far."""
+        return self._reader.take_rows()
 
     async def wait_ready(self) -> None:
         """Until the columns, an OK or an error are there."""

@@ -87,7 +87,7 @@ class MySQLEngine:
         if reader._buffer:
             writer.transport.abort()
             raise ProxyError(BACKEND_PROTOCOL, f"shard {self.shard} sent something unasked")
-        connection = MySQLConnection(self.shard, self.schema, kind, writer.transport, thread_id, self._kill_later)
+        connection = MySQLConnection(self.shard, self.schema, kind, writer.transport, thread_id, self._kill_later, self.settings.statements)
         # A StreamWriter that is collected closes its transport.
         connection.keep = writer
         writer.transport.set_protocol(connection)

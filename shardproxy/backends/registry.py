@@ -31,6 +31,7 @@ def server_settings(limits: Limits) -> ServerSettings:
         limits.connect_timeout_s,
         limits.query_timeout_s,
         limits.health_interval_s,
+        limits.connection_statements,
     )
 
 

@@ -18,6 +18,7 @@ from shardproxy.backends import sqlite_functions, sqlite_schema
 from shardproxy.backends.engine import BufferedResult, ConnectionKind, RelayTarget, ServerSettings, ShardSchema
 from shardproxy.backends.sqlite_dialect import Translation, translate
 from shardproxy.backends.sqlite_types import TableTypes, ValueType, column_of, encoder_of, result_types
+from shardproxy.backends.statements import BackendStatement
 from shardproxy.config.model import ServerUrl
 from shardproxy.errors import NO_BACKEND, ProxyError, ServerError
 from shardproxy.protocol.packets import EofPacket, OkPacket
@@ -43,6 +44,7 @@ class SQLiteConnection:
         self.status = 2
         self.started_at = 0.0
         self.on_closed: Callable[[Any], None] | None = None
+        self.on_progress: Callable[[], None] | None = None
         self.busy = False
         self._path = path
         self._types: dict[str, TableTypes | None] = {}
@@ -160,6 +162,17 @@ class SQLiteConnection:
         if self._db is not None and self._db.in_transaction:
             await self._run(self._db.rollback)
         self.status = 2
+
+    def prepared(self, text: bytes) -> BackendStatement | None:
+        """Row engines do not prepare."""
+        return None
+
+    async def prepare(self, text: bytes) -> BackendStatement:
+        """Row engines do not prepare."""
+        raise NotImplementedError
+
+    def forget(self, text: bytes) -> None:
+        """Row engines do not prepare."""
 
     def relay(self, packet: bytes, target: RelayTarget) -> None:
         """Row engines do not relay."""

@@ -79,6 +79,8 @@ class ProxySettings(Section):
     """`[proxy]`: the endpoint."""
 
     listen: str = Field("127.0.0.1:6033", description="host:port of the MySQL protocol")
+    socket: str | None = Field(None, description="a Unix socket to listen on as well; relative to this file")
+    socket_mode: str = Field("0666", description="permissions of the socket's file, octal: who may write to it may connect")
     admin: str = Field("127.0.0.1:6080", description="host:port of HTTP: /healthz /readyz /metrics /api")
     workers: Literal[1] = Field(1, description="processes on the one port; only 1 for now")
     schema_name: str = Field("app", alias="schema", description="the logical schema that clients see")
@@ -93,6 +95,20 @@ class ProxySettings(Section):
     @classmethod
     def _address(cls, value: str) -> str:
         Address.parse(value)
+        return value
+
+    @field_validator("socket")
+    @classmethod
+    def _socket(cls, value: str | None) -> str | None:
+        if value is not None and (not value or "\0" in value):
+            raise ValueError("a socket needs a path")
+        return value
+
+    @field_validator("socket_mode")
+    @classmethod
+    def _socket_mode(cls, value: str) -> str:
+        if not re.fullmatch(r"0?[0-7]{3}", value):
+            raise ValueError('a mode is three octal digits, as in "0660"')
         return value
 
     @field_validator("store")
@@ -127,6 +143,8 @@ class Limits(Section):
     merge_rows: int = Field(1_000_000, ge=1, description="rows that one merge may hold in memory")
     merge_bytes: int = Field(256 << 20, ge=1 << 16, description="bytes that one merge may hold in memory")
     plan_cache: int = Field(5_000, ge=1, description="statement shapes kept planned")
+    connection_statements: int = Field(128, ge=1, description="statements kept prepared on one connection to a server")
+    session_statements: int = Field(16_382, ge=1, description="statements that one client may have prepared; one more gets error 1461")
     catalog_refresh_s: float = Field(30, gt=0, description="time between two looks at the shards' tables")
     drain_s: float = Field(30, ge=0, description="how long open statements may go on after SIGTERM")
 

@@ -51,6 +51,23 @@ def fingerprint(text: bytes) -> tuple[bytes, list[bytes]]:
     return MARK.join(parts[::2]), parts[1::2]
 
 
+def fingerprint_prepared(text: bytes) -> tuple[bytes, list[bytes | None]]:
+    """The same for a statement to be prepared: each `?` of the text is a parameter, whose literal is None for now."""
+    slots: list[bytes | None] = []
+    if not (b"`" in text or b"--" in text or b"#" in text or b"/*" in text):
+        parts = _PLAIN.split(text)
+        for i in range(0, len(parts), 2):
+            slots += [None] * parts[i].count(MARK)
+            slots += parts[i + 1 : i + 2]
+        return MARK.join(parts[::2]), slots
+    parts = _COMMENTED.split(text)
+    for i in range(0, len(parts), 3):
+        slots += [None] * parts[i].count(MARK)
+        if parts[i + 2 : i + 3] and parts[i + 2] is not None:
+            slots.append(parts[i + 2])
+    return fingerprint(text)[0], slots
+
+
 def shape_within(text: bytes, max_bytes: int) -> bool:
     """Whether the shape of a very long statement stays within `max_bytes`; gives up as soon as it does not.
 
