@@ -9,12 +9,15 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from shardproxy.config.model import Config, ServerUrl, group_of
+from shardproxy.config.model import Config, ProxySettings, ServerUrl, group_of
 from shardproxy.errors import ConfigError
 from shardproxy.protocol.auth import Verifier, verifier_for
 from shardproxy.topology.distribute import distribute
 from shardproxy.topology.hashing import BUCKETS
 from shardproxy.topology.topology import RangeMap, Scheme, TableRule, Topology
+
+# sockaddr_un holds 108 bytes on Linux, a NUL among them.
+MAX_SOCKET_PATH_BYTES = 107
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +57,7 @@ def load_config(path: str | Path) -> LoadedConfig:
         url = _server_url(_secret(shard.primary, f"shards.{name}.primary", faults), f"shards.{name}.primary", faults)
         if url is not None:
             primaries[name] = _absolute(url, path)
-    if config.proxy.tls:
-        for key in ("cert", "key"):
-            file = path.parent / getattr(config.proxy.tls, key)
-            if not file.is_file():
-                faults.append(f"proxy.tls.{key}: {file} does not exist")
+    faults += _file_faults(config.proxy, path.parent)
     if faults:
         raise ConfigError(str(path), faults)
     return LoadedConfig(config, path.resolve(), verifiers, primaries)
@@ -93,6 +92,23 @@ def _faults(error: ValidationError) -> list[str]:
         where = ".".join(str(part) for part in item["loc"])
         text = item["msg"].removeprefix("Value error, ")
         faults += [f"{where}: {line}" if where else line for line in text.split("\n")]
+    return faults
+
+
+def _file_faults(settings: ProxySettings, folder: Path) -> list[str]:
+    """Files that are not where they should be; paths are relative to `folder`."""
+    faults = []
+    if settings.tls:
+        for key in ("cert", "key"):
+            file = folder / getattr(settings.tls, key)
+            if not file.is_file():
+                faults.append(f"proxy.tls.{key}: {file} does not exist")
+    if settings.socket:
+        socket = (folder / settings.socket).resolve()
+        if len(os.fsencode(socket)) > MAX_SOCKET_PATH_BYTES:
+            faults.append(f"proxy.socket: {socket} is longer than {MAX_SOCKET_PATH_BYTES} bytes, the most that the system takes")
+        elif not socket.parent.is_dir():
+            faults.append(f"proxy.socket: the directory {socket.parent} does not exist")
     return faults
 
 

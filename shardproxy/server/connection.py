@@ -46,11 +46,11 @@ class ClientConnection(asyncio.Protocol):
     """One client; a `session.Channel`."""
 
     __slots__ = (
-        "_busy", "_checking", "_drained", "_exchange", "_listener", "_paused_reading", "_reader", "_sequence", "_session", "_timer", "_tls",
-        "_transport", "capabilities", "closed", "last_active", "slow", "source",
+        "_busy", "_checking", "_drained", "_exchange", "_listener", "_paused_reading", "_reader", "_secure", "_sequence", "_session",
+        "_timer", "_tls", "_transport", "capabilities", "closed", "last_active", "slow", "source",
     )  # fmt: skip
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, *, local: bool = False) -> None:
         self.source: Pausable | None = None
         self.capabilities: int = 0
         self.slow = False
@@ -63,6 +63,8 @@ class ClientConnection(asyncio.Protocol):
         self._exchange: LoginExchange | None = None
         self._paused_reading = False
         self._reader = PacketReader(MAX_LOGIN_BYTES, expect=1)
+        # Nobody can listen in: a password may come in clear.
+        self._secure = local
         self._sequence = 0
         self._session: Session | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -87,7 +89,7 @@ class ClientConnection(asyncio.Protocol):
         offered = OFFERED | (Capability.SSL if listener.tls is not None else 0)
         peer = transport.get_extra_info("peername")
         host = peer[0] if isinstance(peer, tuple) else "localhost"
-        self._exchange = exchange = LoginExchange(router.verifiers, listener.auth_plugin, offered, host, secure=False)
+        self._exchange = exchange = LoginExchange(router.verifiers, listener.auth_plugin, offered, host, secure=self._secure)
         self._session = session = Session(router, self)
         session.state.host = host
         greeting = Greeting(listener.server_version, session.state.thread_id, exchange.salt, offered, plugin=exchange.plugin)
@@ -302,7 +304,7 @@ class ClientConnection(asyncio.Protocol):
     def _start_tls(self) -> None:
         assert self._listener.tls is not None and self._exchange is not None
         self._tls = TlsLayer(self._listener.tls)
-        self._exchange.secure = True
+        self._exchange.secure = self._secure = True
         rest = self._reader.take_rest()
         self._reader.expect = 2
         if rest:
@@ -324,7 +326,7 @@ class ClientConnection(asyncio.Protocol):
             self._listener.auth_plugin,
             self.capabilities,
             self._session.state.host,
-            secure=self._tls is not None,
+            secure=self._secure,
         )
         # The client scrambles with the salt of the greeting, which is gone: ask it to answer a new one.
         exchange.login = login

@@ -1,4 +1,4 @@
-"""The MySQL port: accepts clients, sends idle ones away, drains on shutdown."""
+"""The MySQL port, and the Unix socket beside it: accepts clients, sends idle ones away, drains on shutdown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from time import perf_counter
 
 from shardproxy.config.model import Address
 from shardproxy.server.connection import ClientConnection
+from shardproxy.server.unix_socket import UnixSocket
 from shardproxy.session.router import Router
+
+# Connections that the kernel keeps until we accept them.
+BACKLOG = 1024
 
 
 class Listener:
@@ -22,7 +26,8 @@ class Listener:
         # Set when the last client has gone.
         self.emptied = asyncio.Event()
         self.port = 0
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
+        self._unix: UnixSocket | None = None
         self._idler: asyncio.Task[None] | None = None
 
     @property
@@ -32,11 +37,18 @@ class Listener:
         return f"5.5.5-{version}" if self.router.catalog.flavour == "mariadb" else version
 
     async def start(self) -> None:
-        """Open the port."""
-        address = Address.parse(self.router.loaded.config.proxy.listen)
+        """Open the port, and the Unix socket where there is one; raises `OSError` where one of them cannot be had."""
+        settings = self.router.loaded.config.proxy
+        address = Address.parse(settings.listen)
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: ClientConnection(self), address.host, address.port, backlog=1024)
-        self.port = self._server.sockets[0].getsockname()[1]
+        server = await loop.create_server(lambda: ClientConnection(self), address.host, address.port, backlog=BACKLOG)
+        self._servers.append(server)
+        self.port = server.sockets[0].getsockname()[1]
+        if settings.socket is not None:
+            unix = UnixSocket(self.router.loaded.resolve(settings.socket), int(settings.socket_mode, 8))
+            opened = unix.open()
+            self._unix = unix
+            self._servers.append(await loop.create_unix_server(lambda: ClientConnection(self, local=True), sock=opened, backlog=BACKLOG))
         self._idler = loop.create_task(self._close_idle())
 
     async def _close_idle(self) -> None:
@@ -50,8 +62,11 @@ class Listener:
 
     async def drain(self, seconds: float) -> None:
         """Stop accepting; let open statements and transactions end, for at most that long; then close everyone."""
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
+        if self._unix is not None:
+            # At once: whoever starts while we drain makes its own.
+            self._unix.remove()
         if self._idler is not None:
             self._idler.cancel()
         for connection in list(self.connections):

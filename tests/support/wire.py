@@ -29,7 +29,17 @@ class WireClient:
     `status` that of the last result."""
 
     def __init__(self, port: int, timeout_s: float = 15.0, host: str = "127.0.0.1") -> None:
-        self.socket: socket.socket = socket.create_connection((host, port), timeout_s)
+        self._set_up(socket.create_connection((host, port), timeout_s))
+
+    @classmethod
+    def over(cls, connected: socket.socket) -> Self:
+        """A client on a socket that is connected already, of whatever family."""
+        client = cls.__new__(cls)
+        client._set_up(connected)
+        return client
+
+    def _set_up(self, connected: socket.socket) -> None:
+        self.socket = connected
         self.sequence = -1
         self.status = 0
         self.salt = b""

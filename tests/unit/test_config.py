@@ -65,6 +65,8 @@ def test_every_fault_is_named_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
             [proxy]
             listen = "here"
             workers = 7
+            socket = ""
+            socket_mode = "rw"
             [limits]
             pool_size = 0
             typo = 1
@@ -83,8 +85,8 @@ def test_every_fault_is_named_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
         )
     )
     for wanted in (
-        "nonsense", "proxy.listen", "proxy.workers", "limits.pool_size", "limits.typo", "users.app.password",
-        "shards.s0.weight", "tables.a", "tables.b", "tables.c",
+        "nonsense", "proxy.listen", "proxy.workers", "proxy.socket", "proxy.socket_mode", "limits.pool_size", "limits.typo",
+        "users.app.password", "shards.s0.weight", "tables.a", "tables.b", "tables.c",
     ):  # fmt: skip
         assert wanted in faults, wanted
 
@@ -126,6 +128,8 @@ def test_ranges_without_gaps_and_overlaps(tmp_path: Path, ranges: str, fault: st
         ('by = "reference"', 'by = "unsharded"\nshard = "s9"', "s9"),
         ('by = "reference"', 'by = "hash"\nkey = "k"\ngroup = "users"', "group"),
         ("[users.app]", '[proxy.tls]\ncert = "no.crt"\nkey = "no.key"\n[users.app]', "no.crt"),
+        ("[users.app]", '[proxy]\nsocket = "nowhere/s"\n[users.app]', "nowhere does not exist"),
+        ("[users.app]", f'[proxy]\nsocket = "{"s" * 108}"\n[users.app]', "longer than 107 bytes"),
     ],
 )
 def test_names_must_fit_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, fault: str) -> None:
