@@ -2,7 +2,7 @@
 
 import datetime
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,10 @@ class Row:
         """Take what one run gave."""
         self.targets[target] = {check: outcome.verdict(check) for check in CHECKS}
 
-    def worse_behind_the_proxy(self) -> Iterator[tuple[str, str, Verdict]]:
-        """Target, check and error of what fails through the proxy and not on the server itself."""
+    def worse_behind_the_proxy(self, targets: Sequence[str]) -> Iterator[tuple[str, str, Verdict]]:
+        """Target, check and error of what fails on these targets through the proxy and not on the server itself."""
         for base, others in PAIRS.items():
-            for target in others:
+            for target in [other for other in others if other in targets]:
                 for check, verdict in self.targets.get(target, {}).items():
                     itself = self.targets.get(base, {}).get(check)
                     if verdict.status == FAIL and (itself is None or itself.status != FAIL):

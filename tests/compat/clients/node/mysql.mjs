@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { PassThrough } from 'node:stream';
 import { promisify } from 'node:util';
 
 import mysql from 'mysql';
@@ -33,13 +34,18 @@ class Session extends SessionBase {
 
   query = async (sql, values) => result(await called(this.native, 'query')(sql, values));
   several = async (sql) => (await called(this.native, 'query')(sql)).map(result);
-  stream = (sql) => this.native.query(sql).stream({ highWaterMark: 100 });
+  stream(sql) {
+    // Its streams are older than asynchronous iteration.
+    const rows = new PassThrough({ objectMode: true });
+    const old = this.native.query(sql).stream({ highWaterMark: 100 });
+    old.on('error', (error) => rows.destroy(error));
+    return old.pipe(rows);
+  }
+
   batch = async (table, rows) => result(await called(this.native, 'query')(`INSERT INTO ${table} VALUES ?`, [rows]));
   begin = () => called(this.native, 'beginTransaction')();
   commit = () => called(this.native, 'commit')();
   rollback = () => called(this.native, 'rollback')();
-  // The driver puts a secure socket around the first one, which it keeps in its parser's protocol.
-  encrypted = () => Boolean(this.native.config.ssl) && this.native._protocol._config.ssl === this.native.config.ssl;
   release = () => this.native.release();
   end = () => called(this.native, 'end')();
   destroy = () => this.native.destroy();
@@ -73,11 +79,7 @@ await runDriver({
       close: () => called(pool, 'end')(),
     };
   },
-  refused: async (action, errno) => {
-    const error = await refused(action, errno);
-    error.sqlState ??= error.sqlStateMarker && error.sqlState;
-    return error;
-  },
+  refused,
   prepares: false,
   tls: (ssl) => ({ ssl: { ca: target.ca, rejectUnauthorized: true, ...ssl } }),
   infile: () => ({ localInfile: true }),
@@ -102,5 +104,5 @@ await runDriver({
       return holds(false, 'nothing ended the statement');
     },
   },
-  without: { connect_sha2: 'the driver does not know caching_sha2_password' },
+  checks: { connect_sha2: 'the driver does not know caching_sha2_password' },
 }, { unable });

@@ -28,7 +28,6 @@ class Session extends SessionBase {
   begin = () => this.native.beginTransaction();
   commit = () => this.native.commit();
   rollback = () => this.native.rollback();
-  encrypted = () => Boolean(this.native.connection.stream.encrypted);
   release = () => this.native.release();
   end = () => this.native.end();
   destroy = () => this.native.destroy();
@@ -55,7 +54,7 @@ await runDriver({
   prepares: true,
   tls: (ssl) => ({ ssl: { ca: target.ca, rejectUnauthorized: true, verifyIdentity: true, ...ssl } }),
   inClear: {},
-  compressed: (socket) => ({ compress: true, stream: () => socket }),
+  compressed: (open) => ({ compress: true, stream: open }),
   infile: (open) => ({ infileStreamFactory: open }),
   infileName: () => 'orders.tsv',
   exactTypes: { supportBigNumbers: true, bigNumberStrings: true, dateStrings: true },

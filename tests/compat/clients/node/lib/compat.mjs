@@ -59,7 +59,10 @@ export async function refused(action, errno, of = Error, numberOf = (error) => e
   throw new Error(`${errno} expected, got ${brief(answer)}`);
 }
 
-/** Parts of a check that do not need each other: all are run, and the failed ones make up the check's detail. */
+/**
+ * Parts of a check that do not need each other: all are run, and the failed ones make up the check's detail. A part that
+ * cannot be done is left out.
+ */
 export class Steps {
   #failed = [];
 
@@ -67,7 +70,7 @@ export class Steps {
     try {
       return await action();
     } catch (error) {
-      if (error instanceof Skip) throw error;
+      if (error instanceof Skip) return undefined;
       this.#failed.push(`${what}: ${describe(error)}`);
       return undefined;
     }

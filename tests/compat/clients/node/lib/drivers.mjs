@@ -1,23 +1,23 @@
 // The checks of a driver without an ORM. A program describes its driver as `driver`:
 //
-//   connect(options)    a session, with options over the usual ones; `tls(ssl)`, `inClear`, `compressed(socket)`,
+//   connect(options)    a session, with options over the usual ones; `tls(ssl)`, `inClear`, `compressed(open)`,
 //                       `infile(open)`, `exactTypes`, `largePackets`, `cleaningPool` are such options
 //   pool(options)       a pool: session(), query(sql, values), close()
 //   refused(action, n)  the driver's own error with the number n
+//   numberOf(error)     the server's number of an error
 //   prepares            whether it has prepared statements
 //   integer(text), limit(number), infileName(text)   these values as parameters
+//   checks              by name, in place of those below: functions, or the reason why it cannot be done
 //   resets, timeouts    by name: what clears a session, what cuts `SELECT SLEEP(30)` short
 //
 // A session has query(sql, values) and, with a prepared statement, execute(sql, values), which give {rows, affected,
 // insertId}; several(sql) with an array of them; prepare(sql) with execute(values) and close(); stream(sql),
-// batch(table, rows), begin(), commit(), rollback(), end(), encrypted(), and release() if it is a pool's.
+// batch(table, rows), begin(), commit(), rollback(), end(), destroy(), and release() if it is a pool's.
 
 import { named, run } from './compat.mjs';
 import * as data from './data.mjs';
 import * as login from './login.mjs';
 import * as work from './work.mjs';
-
-const NO_ORM = 'not an ORM';
 
 /** What sessions of every driver can do in the same way. */
 export class SessionBase {
@@ -32,6 +32,7 @@ export async function runDriver(driver, options) {
   // What a failed check left open would hold locks that the next one waits for.
   const open = new Set();
   const tracked = {
+    numberOf: (error) => error.errno,
     ...driver,
     connect: async (extra) => {
       const session = await driver.connect(extra);
@@ -65,9 +66,9 @@ export async function runDriver(driver, options) {
     multi: of(data.multi),
     infile: of(data.infile),
     compress: of(login.compress),
-    orm_schema: NO_ORM,
-    orm_use: NO_ORM,
-    ...driver.without,
+    orm_schema: 'not an ORM',
+    orm_use: 'not an ORM',
   };
+  for (const [name, own] of Object.entries(driver.checks ?? {})) checks[name] = typeof own === 'string' ? own : of(own);
   await run(checks, { cleanUp, ...options });
 }

@@ -82,9 +82,11 @@ abstract class Client {
         return values.get(0);
     }
 
+    /** Run any statement; its affected rows, or -1 if it gave rows. */
     static int run(Connection connection, String sql) throws SQLException {
         try (Statement statement = connection.createStatement()) {
-            return statement.executeUpdate(sql);
+            statement.execute(sql);
+            return statement.getUpdateCount();
         }
     }
 

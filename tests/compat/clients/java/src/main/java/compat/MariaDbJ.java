@@ -19,7 +19,7 @@ final class MariaDbJ extends Client {
 
     @Override
     List<String> usual() {
-        return List.of("sessionVariables=time_zone='%2B00:00'", "connectTimeout=10000");
+        return List.of("sessionVariables=time_zone='+00:00'", "connectTimeout=10000");
     }
 
     @Override
@@ -78,7 +78,11 @@ final class MariaDbJ extends Client {
 
     @Override
     Connection openResettable() throws SQLException {
-        return open("useResetConnection=true");
+        Connection connection = open("useResetConnection=true");
+        if (!connection.getMetaData().getDatabaseProductName().equals("MariaDB")) {
+            throw new Runner.Skip("the driver resets connections to MariaDB only");
+        }
+        return connection;
     }
 
     @Override

@@ -55,10 +55,10 @@ final class Types {
                     LocalDateTime.of(2038, 1, 19, 3, 14, 7, 999_999_000)),
             of("years", "YEAR", Integer.class, 1901, 2155),
             of("fixed", "CHAR(5)", String.class, "", "a'b\\c", "żółć😀"),
-            of("varying", "VARCHAR(100)", String.class, "", "trailing ", "quotes ' \" ` and \\ \n \t \0 end", "e\u0301😀"),
+            of("variable", "VARCHAR(100)", String.class, "", "trailing ", "quotes ' \" ` and \\ \n \t \0 end", "e\u0301😀"),
             of("long_text", "TEXT", String.class, "x".repeat(65535), "", "𝄞"),
             of("fixed_bin", "BINARY(4)", byte[].class, new byte[] {0, 1, 2, 3}, new byte[] {-1, 0, 39, 92}),
-            of("varying_bin", "VARBINARY(256)", byte[].class, allBytes(), new byte[0]),
+            of("variable_bin", "VARBINARY(256)", byte[].class, allBytes(), new byte[0]),
             of("long_bin", "BLOB", byte[].class, allBytes(), new byte[0]),
             of("one_of", "ENUM('small','größer','x''y')", String.class, "small", "größer", "x'y"),
             of("some_of", "SET('a','b','ü')", String.class, "", "a,b", "a,b,ü"),
@@ -103,10 +103,7 @@ final class Types {
             return "X'" + HexFormat.of().formatHex(bytes) + "'";
         }
         if (value instanceof Duration span) {
-            Duration size = span.abs();
-            String text = String.format("%02d:%02d:%02d.%06d", size.toHours(), size.toMinutesPart(), size.toSecondsPart(),
-                    size.toNanosPart() / 1000);
-            return "'" + (span.isNegative() ? "-" : "") + text + "'";
+            return "'" + text(span) + "'";
         }
         if (value instanceof LocalDateTime moment) {
             return "'" + DateTimeFormatter.ofPattern("uuuu-MM-dd HH:mm:ss.SSSSSS").format(moment) + "'";
@@ -119,16 +116,44 @@ final class Types {
             statement.setNull(index, java.sql.Types.NULL);
         } else if (value instanceof byte[] bytes) {
             statement.setBytes(index, bytes);
+        } else if (value instanceof Duration span) {
+            statement.setString(index, text(span)); // both drivers send days and signs wrong in the binary form
+        } else if (value instanceof BigInteger number) {
+            statement.setBigDecimal(index, new BigDecimal(number)); // as itself it is sent as a signed integer
         } else {
             statement.setObject(index, value);
         }
     }
 
-    /** The value of a column as its own class. */
-    static Object read(ResultSet rows, Column column) throws SQLException {
-        Object value = column.as == byte[].class ? rows.getBytes(column.name) : rows.getObject(column.name, column.as);
+    /** The value of a column as its own class, and whether it is that in a result of the binary protocol. */
+    static Object read(ResultSet rows, Column column, boolean isBinary) throws SQLException {
+        Object value;
+        if (column.as == byte[].class) {
+            value = rows.getBytes(column.name);
+        } else if (column.as == Duration.class && isBinary) {
+            value = duration(rows.getString(column.name)); // as Duration, a driver loses the sign of the fraction
+        } else {
+            value = rows.getObject(column.name, column.as);
+        }
         // Two ways to learn about NULL, which should agree.
         Runner.same(column.name + " is NULL", value == null, rows.wasNull());
         return value;
+    }
+
+    private static String text(Duration span) {
+        Duration size = span.abs();
+        String text = String.format("%02d:%02d:%02d.%06d", size.toHours(), size.toMinutesPart(), size.toSecondsPart(),
+                size.toNanosPart() / 1000);
+        return (span.isNegative() ? "-" : "") + text;
+    }
+
+    private static Duration duration(String text) {
+        if (text == null) {
+            return null;
+        }
+        String[] parts = text.replace("-", "").split(":");
+        Duration size = Duration.ofHours(Long.parseLong(parts[0])).plusMinutes(Long.parseLong(parts[1]))
+                .plusNanos(new BigDecimal(parts[2]).movePointRight(9).longValueExact());
+        return text.startsWith("-") ? size.negated() : size;
     }
 }

@@ -42,7 +42,7 @@ final class ValueChecks {
                 same("affected rows", 1, statement.executeUpdate(sql.append(")").toString()));
             }
             try (ResultSet rows = statement.executeQuery("SELECT * FROM " + table + " ORDER BY id")) {
-                compare(rows);
+                compare(rows, false);
             }
         }
     }
@@ -64,20 +64,20 @@ final class ValueChecks {
             try (PreparedStatement select = connection.prepareStatement("SELECT * FROM " + table + " WHERE id < ? ORDER BY id")) {
                 select.setInt(1, Types.rows());
                 try (ResultSet rows = select.executeQuery()) {
-                    compare(rows);
+                    compare(rows, true);
                 }
             }
         }
     }
 
-    private static void compare(ResultSet rows) throws SQLException {
+    private static void compare(ResultSet rows, boolean isBinary) throws SQLException {
         List<String> wrong = new ArrayList<>();
         for (int row = 0; row < Types.rows(); row++) {
             that("row " + row + " is missing", rows.next());
             same("id", row, rows.getInt("id"));
             for (Types.Column column : Types.COLUMNS) {
                 try {
-                    same(column.name() + " in row " + row, column.in(row), Types.read(rows, column));
+                    same(column.name() + " in row " + row, column.in(row), Types.read(rows, column, isBinary));
                 } catch (SQLException | AssertionError e) {
                     wrong.add(column.name() + " " + column.type() + ": " + e.getMessage());
                 }
