@@ -173,7 +173,8 @@ class SessionChecks:
         table, procedure = SETTINGS.table("multi"), SETTINGS.table("proc")
         connection = await self.driver.connect(multi=True)
         await connection.run(f"DROP TABLE IF EXISTS {table}")
-        statements = f"CREATE TABLE {table} (id INT); INSERT INTO {table} VALUES (1), (2); SELECT id FROM {table} ORDER BY id; SELECT 'last;'"
+        makes = f"CREATE TABLE {table} (id INT); INSERT INTO {table} VALUES (1), (2)"
+        statements = f"{makes}; SELECT id FROM {table} ORDER BY id; SELECT 'last;'"
         same(await connection.results(statements), [[(1,), (2,)], [("last;",)]], "the results of four statements")
         try:
             await connection.results("SELECT 1; SELEKT 2; SELECT 3")
@@ -183,8 +184,6 @@ class SessionChecks:
             raise AssertionError("no error for wrong SQL among several statements")
         same(await connection.rows("SELECT 4"), [(4,)], "the connection afterwards")
         await connection.run(f"DROP PROCEDURE IF EXISTS {procedure}")
-        await connection.run(
-            f"CREATE PROCEDURE {procedure} (IN a INT, OUT b INT) BEGIN SELECT a; SELECT a + 1, 'two'; SET b = a * 10; END"
-        )
+        await connection.run(f"CREATE PROCEDURE {procedure} (IN a INT, OUT b INT) BEGIN SELECT a; SELECT a + 1, 'two'; SET b = a * 10; END")
         same(await connection.call(procedure, (7, 0)), ([[(7,)], [(8, "two")]], 70), "the results of a procedure and its OUT parameter")
         await connection.close()

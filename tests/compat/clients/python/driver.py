@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from compat import SETTINGS, Skip
 
@@ -98,13 +98,15 @@ class Driver:
     # Its exceptions for the errors that the checks provoke, by number.
     exceptions: Mapping[int, type[Exception]]
     # Its base of all errors.
-    error: type[Exception]
+    error: type[Exception] | tuple[type[Exception], ...]
     # UPDATE counts rows that it found, not rows that it changed.
     counts_found_rows = False
     # What this driver gets wrong on any server: columns of the type table and parts of checks, to the reason.
-    quirks: Mapping[str, str] = {}
+    quirks: ClassVar[Mapping[str, str]] = {}
+    # Columns of the type table that it gets wrong by prepared statements, likewise.
+    unpreparable: ClassVar[Mapping[str, str]] = {}
     # Whole checks, likewise.
-    faults: Mapping[str, str] = {}
+    faults: ClassVar[Mapping[str, str]] = {}
 
     def options(self, wishes: Mapping[str, Any]) -> dict[str, Any]:
         """The driver's words for what a check wants; raises Skip for what it does not have."""

@@ -1,7 +1,7 @@
 """asyncmy."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import asyncmy
 import asyncmy.cursors
@@ -32,8 +32,8 @@ class AsyncmyPrepared(Prepared):
 class Asyncmy(AwaitedDriver):
     """asyncmy with an application's options."""
 
-    quirks = {"large_first": "a row that begins with a value of 16 MB is taken for the end of the rows"}
-    faults = {"infile": "the name of the file is bytes where its own code wants text"}
+    quirks: ClassVar[Mapping[str, str]] = {"large_first": "a row that begins with a value of 16 MB is taken for the end of the rows"}
+    faults: ClassVar[Mapping[str, str]] = {"infile": "the name of the file is bytes where its own code wants text"}
 
     async def prepare(self, connection: Connection, sql: str) -> Prepared:
         return AsyncmyPrepared(await connection.raw.prepare(sql.replace("%s", "?")))

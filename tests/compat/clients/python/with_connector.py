@@ -1,18 +1,16 @@
 """MySQL Connector/Python, by its first argument `pure`, in Python, or `c`, with its extension."""
 
+try:
+    # It brings a newer OpenSSL than the system's, and has to be there before asyncio loads that one.
+    import _mysql_connector
+except ImportError:
+    _mysql_connector = None
+
 import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from typing import Any
-
-try:
-    # It brings a newer OpenSSL than the system's, and has to be there before Python's ssl module has loaded that one.
-    import _mysql_connector  # noqa: F401
-except ImportError:
-    _HAS_EXTENSION = False
-else:
-    _HAS_EXTENSION = True
+from typing import Any, ClassVar
 
 import mysql.connector
 from blocking import BlockingConnection
@@ -83,7 +81,7 @@ class ConnectorPrepared(Prepared):
     async def rows(self, arguments: Sequence[Any]) -> list[Row]:
         def work() -> list[Row]:
             self._cursor.execute(self._sql, tuple(arguments))
-            return [tuple(row) for row in self._cursor.fetchall()]
+            return [tuple(bytes(value) if isinstance(value, bytearray) else value for value in row) for row in self._cursor.fetchall()]
 
         return await asyncio.to_thread(work)
 
@@ -98,12 +96,30 @@ class ConnectorPrepared(Prepared):
         await asyncio.to_thread(self._cursor.close)
 
 
+# From any server, by version 26.10.
+_UNPREPARABLE_PURE = {
+    "c_year": "taken for text",
+    "c_time": "a negative time without microseconds has its sign at the wrong part",
+    "c_bit": "bytes, where text statements give a number",
+    "c_set": "text, where text statements give a set",
+}
+_UNPREPARABLE_C = {
+    "c_bigint_unsigned": "refused",
+    "c_double": "taken for a FLOAT",
+    "c_time": "zero, whatever it is",
+    "c_varchar": "ends at a zero byte",
+    "c_text": "ends at a zero byte",
+    "c_bit": "ends the program",
+}
+
+
 class Connector(Driver):
     """Either form with an application's options."""
 
-    error = errors.Error
+    # The extension's own gets through where the second of several statements fails.
+    error = (errors.Error, _mysql_connector.MySQLInterfaceError) if _mysql_connector else errors.Error
     # By SQLSTATE, and not by number.
-    exceptions = {
+    exceptions: ClassVar[Mapping[int, type[Exception]]] = {
         1062: errors.IntegrityError,
         1146: errors.ProgrammingError,
         1064: errors.ProgrammingError,
@@ -114,6 +130,7 @@ class Connector(Driver):
 
     def __init__(self, *, pure: bool) -> None:
         self._pure = pure
+        self.unpreparable = _UNPREPARABLE_PURE if pure else _UNPREPARABLE_C
 
     def options(self, wishes: Mapping[str, Any]) -> dict[str, Any]:
         options = {name: wishes[name] for name in ("user", "password", "database", "autocommit")}
@@ -157,11 +174,12 @@ class ConnectorChecks(DriverChecks):
     """Each form says in its own way whether it is encrypted."""
 
     def is_encrypted(self, connection: Connection) -> bool:
-        return bool(connection.raw.is_secure)
+        extension = getattr(connection.raw, "_cmysql", None)
+        return bool(extension.get_ssl_cipher() if extension else connection.raw.is_secure)
 
 
 if __name__ == "__main__":
     form = sys.argv[1]
-    if form == "c" and not _HAS_EXTENSION:
+    if form == "c" and _mysql_connector is None:
         raise SystemExit("the extension is not there")
     run(ConnectorChecks(Connector(pure=form == "pure")))

@@ -1,7 +1,7 @@
 """mysqlclient, which is MariaDB's library in C."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import MySQLdb
 from blocking import BlockingConnection
@@ -33,7 +33,7 @@ class Mysqlclient(Driver):
     """mysqlclient with an application's options."""
 
     error = MySQLdb.MySQLError
-    exceptions = {
+    exceptions: ClassVar[Mapping[int, type[Exception]]] = {
         1062: MySQLdb.IntegrityError,
         1146: MySQLdb.ProgrammingError,
         1064: MySQLdb.ProgrammingError,

@@ -1,7 +1,7 @@
 """PyMySQL."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import pymysql
 from blocking import BlockingConnection
@@ -27,7 +27,7 @@ class PyMySQL(Driver):
     """PyMySQL with an application's options."""
 
     error = pymysql.MySQLError
-    exceptions = {
+    exceptions: ClassVar[Mapping[int, type[Exception]]] = {
         1062: err.IntegrityError,
         1146: err.ProgrammingError,
         1064: err.ProgrammingError,

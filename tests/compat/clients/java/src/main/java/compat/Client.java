@@ -7,6 +7,7 @@ import java.sql.SQLException;
 import java.sql.Statement;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 
 /** A JDBC driver: how to connect with it, and where it has its own names for things. */
 abstract class Client {
@@ -41,6 +42,9 @@ abstract class Client {
     record Streaming(int fetchSize, List<String> options) {}
 
     abstract boolean isServerPrepared(Statement statement) throws SQLException;
+
+    /** Classes that the driver sends wrong in the binary form, to one of the servers at least. */
+    abstract Set<Class<?>> parametersAsText();
 
     /** A connection that `reset` works on. */
     abstract Connection openResettable() throws SQLException;

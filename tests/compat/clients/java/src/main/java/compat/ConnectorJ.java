@@ -11,12 +11,15 @@ import java.security.cert.CertificateFactory;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.sql.Statement;
+import java.time.Duration;
+import java.time.LocalDateTime;
 import java.util.List;
+import java.util.Set;
 
 /** MySQL Connector/J. */
 final class ConnectorJ extends Client {
     public static void main(String[] arguments) {
-        Program.run(new ConnectorJ(), "com.mysql.cj.jdbc.Driver", arguments);
+        Program.run(new ConnectorJ(), com.mysql.cj.jdbc.Driver.class, arguments);
     }
 
     @Override
@@ -99,6 +102,12 @@ final class ConnectorJ extends Client {
     @Override
     boolean isServerPrepared(Statement statement) throws SQLException {
         return statement.isWrapperFor(ServerPreparedStatement.class);
+    }
+
+    @Override
+    Set<Class<?>> parametersAsText() {
+        // Hours over 23 are not put into days, and the fraction is cut off for MariaDB.
+        return Set.of(Duration.class, LocalDateTime.class);
     }
 
     @Override

@@ -3,13 +3,16 @@ package compat;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.sql.Statement;
+import java.time.Duration;
+import java.time.LocalDate;
 import java.util.List;
+import java.util.Set;
 import org.mariadb.jdbc.ServerPreparedStatement;
 
 /** MariaDB Connector/J. */
 final class MariaDbJ extends Client {
     public static void main(String[] arguments) {
-        Program.run(new MariaDbJ(), "org.mariadb.jdbc.Driver", arguments);
+        Program.run(new MariaDbJ(), org.mariadb.jdbc.Driver.class, arguments);
     }
 
     @Override
@@ -74,6 +77,12 @@ final class MariaDbJ extends Client {
     @Override
     boolean isServerPrepared(Statement statement) {
         return statement instanceof ServerPreparedStatement;
+    }
+
+    @Override
+    Set<Class<?>> parametersAsText() {
+        // MySQL refuses a day with a time, and the form of negative spans.
+        return Set.of(Duration.class, LocalDate.class);
     }
 
     @Override

@@ -8,9 +8,9 @@ import java.util.TimeZone;
 final class Program {
     private Program() {}
 
-    static void run(Client client, String driver, String[] arguments) {
+    static void run(Client client, Class<? extends Driver> driver, String[] arguments) {
         if (arguments.length > 0 && arguments[0].equals("--version")) {
-            System.out.println(version(driver) + ", HikariCP " + HikariDataSource.class.getPackage().getImplementationVersion());
+            System.out.println(version(driver) + ", HikariCP " + version(HikariDataSource.class));
             return;
         }
         TimeZone.setDefault(TimeZone.getTimeZone("UTC"));
@@ -27,13 +27,9 @@ final class Program {
         runner.run();
     }
 
-    private static String version(String driver) {
-        try {
-            Driver instance = (Driver) Class.forName(driver).getDeclaredConstructor().newInstance();
-            String version = instance.getClass().getPackage().getImplementationVersion();
-            return version != null ? version : instance.getMajorVersion() + "." + instance.getMinorVersion();
-        } catch (ReflectiveOperationException e) {
-            throw new IllegalStateException(e);
-        }
+    /** What stands in the name of the class's jar: not every manifest has it. */
+    private static String version(Class<?> type) {
+        String jar = type.getProtectionDomain().getCodeSource().getLocation().getPath();
+        return jar.replaceAll(".*?-([0-9][^/]*)\\.jar$", "$1");
     }
 }

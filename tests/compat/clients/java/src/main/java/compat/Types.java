@@ -12,6 +12,7 @@ import java.time.format.DateTimeFormatter;
 import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Set;
 
 /** Every column type with the values at its limits, as the Java types that applications use for it. */
 final class Types {
@@ -103,7 +104,10 @@ final class Types {
             return "X'" + HexFormat.of().formatHex(bytes) + "'";
         }
         if (value instanceof Duration span) {
-            return "'" + text(span) + "'";
+            Duration size = span.abs();
+            String text = String.format("%02d:%02d:%02d.%06d", size.toHours(), size.toMinutesPart(), size.toSecondsPart(),
+                    size.toNanosPart() / 1000);
+            return "'" + (span.isNegative() ? "-" : "") + text + "'";
         }
         if (value instanceof LocalDateTime moment) {
             return "'" + DateTimeFormatter.ofPattern("uuuu-MM-dd HH:mm:ss.SSSSSS").format(moment) + "'";
@@ -111,15 +115,22 @@ final class Types {
         return "'" + value.toString().replace("\\", "\\\\").replace("'", "''").replace("\0", "\\0") + "'";
     }
 
-    static void bind(PreparedStatement statement, int index, Object value) throws SQLException {
+    /** Set a parameter; values of the classes in `asText` go as text, which the server takes for the same. */
+    static void bind(PreparedStatement statement, int index, Column column, Object value, Set<Class<?>> asText)
+            throws SQLException {
         if (value == null) {
             statement.setNull(index, java.sql.Types.NULL);
-        } else if (value instanceof byte[] bytes) {
-            statement.setBytes(index, bytes);
-        } else if (value instanceof Duration span) {
-            statement.setString(index, text(span)); // both drivers send days and signs wrong in the binary form
+        } else if (asText.contains(column.as)) {
+            String literal = literal(value);
+            statement.setString(index, literal.substring(1, literal.length() - 1));
         } else if (value instanceof BigInteger number) {
             statement.setBigDecimal(index, new BigDecimal(number)); // as itself it is sent as a signed integer
+        } else if (value instanceof byte[] bytes) {
+            if (column.type.startsWith("BIT")) { // to MySQL a number, and bytes a text of it
+                statement.setBigDecimal(index, new BigDecimal(new BigInteger(1, bytes)));
+            } else {
+                statement.setBytes(index, bytes);
+            }
         } else {
             statement.setObject(index, value);
         }
@@ -138,13 +149,6 @@ final class Types {
         // Two ways to learn about NULL, which should agree.
         Runner.same(column.name + " is NULL", value == null, rows.wasNull());
         return value;
-    }
-
-    private static String text(Duration span) {
-        Duration size = span.abs();
-        String text = String.format("%02d:%02d:%02d.%06d", size.toHours(), size.toMinutesPart(), size.toSecondsPart(),
-                size.toNanosPart() / 1000);
-        return (span.isNegative() ? "-" : "") + text;
     }
 
     private static Duration duration(String text) {

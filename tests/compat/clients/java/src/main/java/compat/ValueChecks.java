@@ -56,7 +56,8 @@ final class ValueChecks {
                 for (int row = 0; row < Types.rows(); row++) {
                     insert.setInt(1, row);
                     for (int i = 0; i < Types.COLUMNS.size(); i++) {
-                        Types.bind(insert, i + 2, Types.COLUMNS.get(i).in(row));
+                        Types.Column column = Types.COLUMNS.get(i);
+                        Types.bind(insert, i + 2, column, column.in(row), client.parametersAsText());
                     }
                     same("affected rows", 1, insert.executeUpdate());
                 }
