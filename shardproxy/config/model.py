@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import ipaddress
 import itertools
 import re
 from typing import Annotated, Any, Literal
@@ -81,6 +82,9 @@ class ProxySettings(Section):
     listen: str = Field("127.0.0.1:6033", description="host:port of the MySQL protocol")
     socket: str | None = Field(None, description="a Unix socket to listen on as well; relative to this file")
     socket_mode: str = Field("0666", description="permissions of the socket's file, octal: who may write to it may connect")
+    proxy_protocol_networks: tuple[str, ...] = Field(
+        (), description="load balancers that may say by a PROXY header, version 1 or 2, where a client is: networks, as 10.0.0.0/8"
+    )
     admin: str = Field("127.0.0.1:6080", description="host:port of HTTP: /healthz /readyz /metrics /api")
     workers: Literal[1] = Field(1, description="processes on the one port; only 1 for now")
     schema_name: str = Field("app", alias="schema", description="the logical schema that clients see")
@@ -109,6 +113,13 @@ class ProxySettings(Section):
     def _socket_mode(cls, value: str) -> str:
         if not re.fullmatch(r"0?[0-7]{3}", value):
             raise ValueError('a mode is three octal digits, as in "0660"')
+        return value
+
+    @field_validator("proxy_protocol_networks")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            ipaddress.ip_network(text)
         return value
 
     @field_validator("store")

@@ -194,6 +194,11 @@ class ClientConnection(asyncio.Protocol):
             # A peer that reads nothing must not keep the connection for ever.
             asyncio.get_running_loop().call_later(5, self._transport.abort)
 
+    def relocate(self, host: str) -> None:
+        """The client is not where its socket comes from: a load balancer that we trust says so, before the login."""
+        if self._session is not None and self._exchange is not None:
+            self._session.state.host = self._exchange.host = host
+
     # -- packets ------------------------------------------------------------------------------------------------------
 
     def _take_packets(self) -> None:
@@ -207,10 +212,10 @@ class ClientConnection(asyncio.Protocol):
                 else:
                     self._command_packet(payload)
             except ProxyError as error:
-                self._fail(error)
+                self.refuse(error)
             except Exception:
                 log.exception("internal error")
-                self._fail(ProxyError(INTERNAL, "internal error", fatal=True))
+                self.refuse(ProxyError(INTERNAL, "internal error", fatal=True))
 
     def _command_packet(self, payload: bytes) -> None:
         self._reader.expect = 0
@@ -222,7 +227,7 @@ class ClientConnection(asyncio.Protocol):
             self._session.first_sequence = (self._reader.sequence + 1) & 0xFF
             self._session.command(payload)
 
-    def _fail(self, error: ProxyError) -> None:
+    def refuse(self, error: ProxyError) -> None:
         """Tell the client, and close where the stream of packets cannot be trusted any more."""
         self._listener.router.metrics.errors[error.spec.id] += 1
         packet = ErrPacket(error.errno, error.sqlstate, error.message)
@@ -273,7 +278,7 @@ class ClientConnection(asyncio.Protocol):
             self._reply(exchange.checked(password, right))
         except ProxyError as error:
             self._listener.router.metrics.logins_failed += 1
-            self._fail(error)
+            self.refuse(error)
 
     def _logged_in(self) -> None:
         exchange, session, router = self._exchange, self._session, self._listener.router

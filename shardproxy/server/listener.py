@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import ssl
 from time import perf_counter
 
 from shardproxy.config.model import Address
 from shardproxy.server.connection import ClientConnection
+from shardproxy.server.gate import HeaderGate
 from shardproxy.server.unix_socket import UnixSocket
 from shardproxy.session.router import Router
 
@@ -22,6 +24,7 @@ class Listener:
         self.router = router
         self.tls = tls
         self.auth_plugin = router.loaded.config.proxy.auth_plugin
+        self._balancers = [ipaddress.ip_network(text) for text in router.loaded.config.proxy.proxy_protocol_networks]
         self.connections: set[ClientConnection] = set()
         # Set when the last client has gone.
         self.emptied = asyncio.Event()
@@ -41,7 +44,7 @@ class Listener:
         settings = self.router.loaded.config.proxy
         address = Address.parse(settings.listen)
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: ClientConnection(self), address.host, address.port, backlog=BACKLOG)
+        server = await loop.create_server(self._client, address.host, address.port, backlog=BACKLOG)
         self._servers.append(server)
         self.port = server.sockets[0].getsockname()[1]
         if settings.socket is not None:
@@ -50,6 +53,11 @@ class Listener:
             self._unix = unix
             self._servers.append(await loop.create_unix_server(lambda: ClientConnection(self, local=True), sock=opened, backlog=BACKLOG))
         self._idler = loop.create_task(self._close_idle())
+
+    def _client(self) -> asyncio.Protocol:
+        """A client of the port: perhaps one that comes by a load balancer, which says so."""
+        client = ClientConnection(self)
+        return HeaderGate(client, self._balancers) if self._balancers else client
 
     async def _close_idle(self) -> None:
         while True:

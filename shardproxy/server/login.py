@@ -70,11 +70,12 @@ class LoginExchange:
         self.salt = new_salt()
         self.plugin = default_plugin
         self.secure = secure
+        # Where the client is, for the message that refuses it.
+        self.host = host
         self.login: Login | None = None
         self.step = Step.LOGIN
         self._verifiers = verifiers
         self._offered = offered
-        self._host = host
 
     @property
     def user(self) -> str:
@@ -188,7 +189,7 @@ class LoginExchange:
         used = "YES" if using_password else "NO"
         return ProxyError(
             ACCESS_DENIED,
-            f"Access denied for user '{self.user}'@'{self._host}' (using password: {used})",
+            f"Access denied for user '{self.user}'@'{self.host}' (using password: {used})",
             fatal=True,
             plain=True,
         )

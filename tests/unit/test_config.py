@@ -67,6 +67,7 @@ def test_every_fault_is_named_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
             workers = 7
             socket = ""
             socket_mode = "rw"
+            proxy_protocol_networks = ["10.0.0.1/8"]
             [limits]
             pool_size = 0
             typo = 1
@@ -85,8 +86,8 @@ def test_every_fault_is_named_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
         )
     )
     for wanted in (
-        "nonsense", "proxy.listen", "proxy.workers", "proxy.socket", "proxy.socket_mode", "limits.pool_size", "limits.typo",
-        "users.app.password", "shards.s0.weight", "tables.a", "tables.b", "tables.c",
+        "nonsense", "proxy.listen", "proxy.workers", "proxy.socket", "proxy.socket_mode", "proxy.proxy_protocol_networks",
+        "limits.pool_size", "limits.typo", "users.app.password", "shards.s0.weight", "tables.a", "tables.b", "tables.c",
     ):  # fmt: skip
         assert wanted in faults, wanted
 
