@@ -59,7 +59,9 @@ UNKNOWN_THREAD = _spec("SP1011", 1094, "HY000", Fault.CLIENT, "unknown thread id
 NOT_KILL_OWNER = _spec("SP1012", 1095, "HY000", Fault.CLIENT, "not the owner of that connection")
 KILLED = _spec("SP1013", 1927, "70100", Fault.CLIENT, "the connection was killed")
 PRIVILEGE = _spec("SP1014", 1227, "42000", Fault.CLIENT, "access denied; a privilege is missing")
-NO_PREPARED = _spec("SP1015", 1295, "HY000", Fault.REFUSED, "prepared statements are not supported yet")
+UNKNOWN_STATEMENT = _spec("SP1020", 1243, "HY000", Fault.CLIENT, "unknown prepared statement")
+NO_CURSOR = _spec("SP1021", 1421, "HY000", Fault.CLIENT, "the prepared statement has no open cursor")
+TOO_MANY_STATEMENTS = _spec("SP1022", 1461, "42000", Fault.CLIENT, "too many prepared statements")
 
 # Names and syntax
 UNKNOWN_DATABASE = _spec("SP1101", 1049, "42000", Fault.CLIENT, "unknown database")

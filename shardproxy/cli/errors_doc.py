@@ -32,7 +32,7 @@ ADVICE = {
     "SP1007": "use a client that knows `mysql_native_password` or `caching_sha2_password`",
     "SP1009": "connect again; the connection had nothing open",
     "SP1010": "use utf8mb4",
-    "SP1015": "have the driver prepare on its own side (most do, or have an option)",
+    "SP1022": "close statements that are done with; many drivers have a limit of their own for those they keep",
     "SP1105": "shorten the statement; lists behind IN and rows of INSERT do not count",
     "SP1201": "join on equal sharding keys of one group, name the key, or make one of the tables a reference table",
     "SP1202": "tie the subquery to the outer row by the sharding key, or ask in two statements",

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Mapping
 
 from shardproxy.backends.engine import Connection
+from shardproxy.backends.statements import BackendStatement
 from shardproxy.config.model import Limits
 from shardproxy.errors import BACKEND_LOST, ProxyError, ServerError
 from shardproxy.executor.ddl import run_ddl
 from shardproxy.executor.leases import Leases
 from shardproxy.executor.outcome import Outcome, ResultSink
-from shardproxy.executor.relay import fetch_found_rows, fetch_warnings, forward
+from shardproxy.executor.prepared import STALE_ERRNOS, PreparedCall, PreparedText, prepared_packet
+from shardproxy.executor.relay import fetch_found_rows, fetch_warnings, forward, forward_command
 from shardproxy.executor.scatter import ScatterRead
 from shardproxy.executor.state import ClientState
 from shardproxy.executor.system import system_read
@@ -19,7 +21,7 @@ from shardproxy.executor.transaction import Transaction
 from shardproxy.executor.writes import reference_write, scatter_write
 from shardproxy.merge.spec import MergeSpec
 from shardproxy.planner.context import PlanContext
-from shardproxy.planner.plan import DdlPlan, Kind, Plan
+from shardproxy.planner.plan import DdlPlan, Kind, Opcode, Plan
 from shardproxy.planner.template import SessionValue
 from shardproxy.routing.render import Answer, render, with_physical_schema
 from shardproxy.routing.resolve import resolve, split_list
@@ -43,8 +45,17 @@ class Executor:
         # Where the last statement of one shard ran: what it left behind is there.
         self.last_connection: Connection | None = None
 
-    async def run(self, plan: Plan, text: bytes, literals: list[bytes], context: PlanContext, sink: ResultSink) -> Outcome:
-        """Carry out one statement; rows go to `sink`. Raises `ServerError` or `ProxyError`."""
+    async def run(
+        self,
+        plan: Plan,
+        text: bytes,
+        literals: list[bytes],
+        context: PlanContext,
+        sink: ResultSink,
+        call: PreparedCall | None = None,
+    ) -> Outcome:
+        """Carry out one statement; rows go to `sink`. `call` is what the text was written out from, if it was prepared: a single
+        shard gets that instead. Raises `ServerError` or `ProxyError`."""
         if plan.insert is not None and len(text) > LONG_TEXT_BYTES:
             # Splitting megabytes of rows takes long enough for other clients to notice.
             loop = asyncio.get_running_loop()
@@ -65,7 +76,7 @@ class Executor:
                     leases, texts, plan.system_order, context.topology, context.logical_schema, self.limits.merge_rows, sink
                 )
             if len(texts) == 1:
-                outcome = await self._single(plan, *next(iter(texts.items())), sink)
+                outcome = await self._single(plan, *next(iter(texts.items())), sink, call)
             elif plan.reference_write:
                 outcome = await reference_write(
                     leases, texts, clock_is_set="SESSION timestamp" in state.settings, chooses_ids=plan.auto_slots is None
@@ -145,18 +156,50 @@ class Executor:
         own = with_physical_schema(literals, context.logical_schema, physical)
         return text if plan.template is None else render(plan.template, own, answer)
 
-    async def _single(self, plan: Plan, shard: str, text: bytes, sink: ResultSink) -> Outcome:
+    def only_shard(self, plan: Plan, literals: list[bytes], context: PlanContext) -> str | None:
+        """The one shard that a statement goes to as it is, or None."""
+        if plan.insert is not None:
+            return None
+        shards = resolve(plan.route, context, literals, self._state.codec) or (self._any_shard(context),)
+        return shards[0] if len(shards) == 1 or plan.first_only else None
+
+    async def describe(self, plan: Plan, text: PreparedText, context: PlanContext) -> BackendStatement | None:
+        """What a shard says of a statement's parameters and columns; None where shards are not asked."""
+        route = plan.route
+        if plan.insert is not None:
+            shard = plan.insert.placement.shards()[0]
+        elif route.opcode is Opcode.FIXED:
+            shard = route.shard
+        elif route.keys:
+            shard = route.keys[0].placement.shards()[0]
+        else:
+            shard = self._any_shard(context)
+        if plan.system:
+            asked = self._system_text(plan, text.text, text.marked, context, shard)
+        else:
+            asked = self._rendered(plan, text.text, text.marked)
+        return await self.leases.describe(shard, asked)
+
+    async def _single(self, plan: Plan, shard: str, text: bytes, sink: ResultSink, call: PreparedCall | None) -> Outcome:
         """One shard. A plain read whose connection turns out to be dead before anything was sent is tried once more."""
+        prepared = None
         for attempt in (1, 2):
             self.last_connection = connection = await self.leases.take(shard)
             try:
-                outcome = await forward(connection, text, sink)
+                prepared = None if call is None or not connection.relays else call.for_shard(plan, self.answer)
+                if prepared is not None and call is not None:
+                    outcome = await forward_command(connection, await prepared_packet(connection, *prepared, call), sink)
+                else:
+                    outcome = await forward(connection, text, sink)
                 beyond = plan.offset_slot is not None and outcome.rows == 0
                 if (plan.calc_found_rows or beyond) and connection.relays:
                     outcome.found = await fetch_found_rows(connection)
                 await fetch_warnings(connection, outcome)
-            except ServerError:
+            except ServerError as error:
                 self._finish(connection)
+                if attempt == 1 and prepared is not None and error.errno in STALE_ERRNOS and not sink.started:
+                    connection.forget(prepared[0])
+                    continue
                 raise
             except ProxyError as error:
                 self.leases.drop(connection)

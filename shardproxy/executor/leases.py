@@ -13,6 +13,7 @@ from itertools import count
 from shardproxy.backends.engine import Connection
 from shardproxy.backends.health import State
 from shardproxy.backends.pool import Pool
+from shardproxy.backends.statements import BackendStatement
 from shardproxy.errors import SESSION_STATE_LOST, TXN_LOST, ProxyError, ServerError
 from shardproxy.executor.state import ClientState
 from shardproxy.telemetry.counters import Metrics
@@ -135,6 +136,24 @@ class Leases:
             for characteristic in state.next_characteristics:
                 await connection.query(b"SET TRANSACTION " + characteristic.encode())
             state.next_characteristics.clear()
+
+    async def describe(self, shard: str, text: bytes) -> BackendStatement | None:
+        """What the shard says of a statement to be prepared; nothing is begun or pinned for that. None for a row engine."""
+        connection = self.held.get(shard)
+        if connection is not None and not connection.closed:
+            return await connection.prepare(text) if connection.relays else None
+        pool = self.pools[shard]
+        connection = await pool.acquire(self._state.kind)
+        try:
+            described = await connection.prepare(text) if connection.relays else None
+        except ServerError:
+            pool.release(connection)
+            raise
+        except BaseException:
+            pool.discard(connection)
+            raise
+        pool.release(connection)
+        return described
 
     def give(self, connection: Connection) -> None:
         """The statement is over; the connection is clean but for what the session holds it for."""

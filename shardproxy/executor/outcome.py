@@ -37,6 +37,7 @@ class ResultSink(Protocol):
 
     sequence: int
     started: bool
+    needs_rows: bool
 
     def write(self, data: bytes) -> None:
         """Send packets as they are."""

@@ -49,11 +49,16 @@ def lost_error(connection: Connection) -> ProxyError:
 
 async def forward(connection: Connection, sql: bytes, sink: ResultSink) -> Outcome:
     """Run a statement and send its rows on; raises `ServerError` or `ProxyError`, possibly after some rows were sent."""
-    if not connection.relays:
+    if sink.needs_rows or not connection.relays:
         return await _forward_rows(connection, sql, sink)
+    return await forward_command(connection, encode_packet(b"\x03" + sql, 0), sink)
+
+
+async def forward_command(connection: Connection, packet: bytes, sink: ResultSink) -> Outcome:
+    """The same for a framed command of any kind, whose answer is sent on as it comes."""
     relay = _Relay(sink)
     sink.read_from(connection)
-    connection.relay(encode_packet(b"\x03" + sql, 0), relay)
+    connection.relay(packet, relay)
     try:
         scanner = await relay.done
     except asyncio.CancelledError:
@@ -90,7 +95,8 @@ async def _forward_rows(connection: Connection, sql: bytes, sink: ResultSink) ->
         count += len(rows)
         sink.send_rows(rows)
         await sink.drain()
-    return Outcome(count, sequence=sink.sequence, status=connection.status)
+    warnings = stream.eof.warnings if stream.eof else 0
+    return Outcome(count, warnings=warnings, sequence=sink.sequence, status=connection.status)
 
 
 async def fetch_warnings(connection: Connection, outcome: Outcome) -> None:

@@ -7,7 +7,7 @@ bytes in which it came, without a length in front, so that it can be passed on a
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from shardproxy.protocol.flags import ColumnType
@@ -73,6 +73,16 @@ def parse_parameters(payload: bytes, count: int, known_types: bytes, long_data: 
     return types, values
 
 
+def renumbered_execute(payload: bytes, statement_id: int, types: bytes) -> bytes:
+    """The payload of a COM_STMT_EXECUTE for another number of the same statement, without a cursor; types are repeated."""
+    head = b"\x17" + statement_id.to_bytes(4, "little") + b"\0\x01\0\0\0"
+    if not types:
+        return head
+    values = HEAD_BYTES + (len(types) // 2 + 7) // 8
+    behind = values + 1 + (len(types) if payload[values] else 0)
+    return head + payload[HEAD_BYTES:values] + b"\x01" + types + payload[behind:]
+
+
 def build_execute(statement_id: int, flags: int, types: bytes, values: Sequence[bytes | None], order: Sequence[int]) -> bytes:
     """Payload of a COM_STMT_EXECUTE whose i-th parameter is number `order[i]` of `values`; types are always repeated."""
     head = b"\x17" + statement_id.to_bytes(4, "little") + bytes((flags,)) + b"\x01\0\0\0"
@@ -99,9 +109,13 @@ def build_execute(statement_id: int, flags: int, types: bytes, values: Sequence[
     return b"".join(parts)
 
 
-def is_sized(kind: int) -> bool:
-    """Whether values of a type have a fixed form; what was sent as long data cannot be one of them."""
-    return kind in _SIZES or kind in _PREFIXED
+def types_with_long_data(types: bytes, numbers: Iterable[int]) -> bytes:
+    """The types, with those of parameters that were sent as long data made byte strings where they have a fixed form."""
+    result = bytearray(types)
+    for number in numbers:
+        if result[2 * number] in _SIZES or result[2 * number] in _PREFIXED:
+            result[2 * number] = BLOB
+    return bytes(result)
 
 
 def row_encoder(columns: Sequence[ColumnDefinition]) -> Callable[[bytes], bytes]:

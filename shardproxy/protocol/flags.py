@@ -46,6 +46,7 @@ OFFERED: Final = (
     | Capability.RESERVED
     | Capability.SECURE_CONNECTION
     | Capability.MULTI_RESULTS
+    | Capability.PS_MULTI_RESULTS
     | Capability.PLUGIN_AUTH
     | Capability.CONNECT_ATTRS
     | Capability.LENENC_CLIENT_DATA
@@ -86,6 +87,8 @@ class Command(IntEnum):
 IN_TRANSACTION: Final = 0x0001
 AUTOCOMMIT: Final = 0x0002
 MORE_RESULTS: Final = 0x0008
+CURSOR_EXISTS: Final = 0x0040
+LAST_ROW_SENT: Final = 0x0080
 IN_TRANSACTION_READONLY: Final = 0x2000
 SESSION_STATE_CHANGED: Final = 0x4000
 # Bits that belong to the client's session; everything else in a terminal packet is the server's to say.

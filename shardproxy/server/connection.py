@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 # Bytes a client may send ahead of the command that is being answered.
 READ_AHEAD_BYTES = 1 << 20
 QUERY = int(Command.QUERY)
+STATEMENTS = frozenset((QUERY, int(Command.STMT_EXECUTE)))
 WRITE_HIGH_WATER_BYTES = 256 * 1024
 
 
@@ -110,13 +111,16 @@ class ClientConnection(asyncio.Protocol):
         # The usual case: one whole packet, and nothing else to do.
         if not self._busy and self._exchange is None and not self._reader.buffered:
             size = len(data)
-            if size > 5 and data[4] == QUERY and data[0] | data[1] << 8 | data[2] << 16 == size - 4 and not data[3]:
+            if size > 5 and data[4] in STATEMENTS and data[0] | data[1] << 8 | data[2] << 16 == size - 4 and not data[3]:
                 self._busy = True
                 session = self._session
                 assert session is not None
-                session.started_at = perf_counter()
                 session.first_sequence = 1
-                session.query(data[5:], data)
+                if data[4] == QUERY:
+                    session.started_at = perf_counter()
+                    session.query(data[5:], data)
+                else:
+                    session.command(data[4:])
                 return
         self._reader.feed(data)
         if self._busy:

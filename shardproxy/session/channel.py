@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from shardproxy.protocol.flags import Capability
+from shardproxy.errors import MERGE_LIMIT, ProxyError
+from shardproxy.protocol.binary import row_encoder
+from shardproxy.protocol.flags import CURSOR_EXISTS, Capability
 from shardproxy.protocol.framing import encode_packet, packet_count
 from shardproxy.protocol.packets import EofPacket, ErrPacket, OkPacket, build_eof, build_err, build_ok
 from shardproxy.protocol.resultset import ColumnDefinition, encode_header
@@ -47,13 +49,15 @@ class Channel(Protocol):
 class Sink:
     """Packets of one response, numbered in turn; see `executor.outcome.ResultSink`."""
 
-    __slots__ = ("_channel", "_status", "raw", "sequence", "started")
+    __slots__ = ("_channel", "_status", "needs_rows", "raw", "sequence", "started")
 
     def __init__(self, channel: Channel, status: int, sequence: int = 1) -> None:
         self._channel = channel
         self._status = status
         self.sequence = sequence
         self.started = False
+        # Rows have to be given one by one, not as a server sent them.
+        self.needs_rows = False
         # Bytes were relayed: where the last packet ends is not known here.
         self.raw = False
 
@@ -78,7 +82,7 @@ class Sink:
         self._send(header)
 
     def send_rows(self, payloads: Iterable[bytes]) -> None:
-        """Send rows."""
+        """Send rows, given as the payloads of text rows."""
         sequence = self.sequence
         parts = []
         for payload in payloads:
@@ -110,3 +114,73 @@ class Sink:
     def send_error(self, error: ErrPacket) -> None:
         """End a response with an error, wherever it stands."""
         self._send(encode_packet(build_err(error), self.sequence))
+
+
+class BinarySink(Sink):
+    """The same for an execution of a prepared statement: rows are put into the binary form."""
+
+    __slots__ = ("_encode",)
+
+    def __init__(self, channel: Channel, status: int, sequence: int = 1) -> None:
+        super().__init__(channel, status, sequence)
+        self.needs_rows = True
+        self._encode: Callable[[bytes], bytes]
+
+    def send_header(self, columns: Sequence[ColumnDefinition]) -> None:
+        """Send the column definitions."""
+        self._encode = row_encoder(columns)
+        super().send_header(columns)
+
+    def send_rows(self, payloads: Iterable[bytes]) -> None:
+        """Send rows, given as the payloads of text rows."""
+        encode = self._encode
+        super().send_rows([encode(payload) for payload in payloads])
+
+
+class CursorSink(Sink):
+    """An answer that is kept, to be fetched in parts; `max_rows` and `max_bytes` bound it. `opened` says that there are rows."""
+
+    __slots__ = ("_columns", "_encode", "_held_bytes", "_max_bytes", "_max_rows", "_rows", "_taken", "opened")
+
+    def __init__(self, channel: Channel, status: int, max_rows: int, max_bytes: int) -> None:
+        super().__init__(channel, status, 1)
+        self.needs_rows = True
+        self.opened = False
+        self._columns: Sequence[ColumnDefinition] = ()
+        self._encode: Callable[[bytes], bytes]
+        self._rows: list[bytes] = []
+        self._taken = 0
+        self._held_bytes = 0
+        self._max_rows = max_rows
+        self._max_bytes = max_bytes
+
+    def send_header(self, columns: Sequence[ColumnDefinition]) -> None:
+        """Keep the column definitions until it is known that all went well."""
+        self._columns = columns
+        self._encode = row_encoder(columns)
+
+    def send_rows(self, payloads: Iterable[bytes]) -> None:
+        """Keep rows; raises `ProxyError` (SP1218) where they are too many."""
+        for payload in payloads:
+            row = self._encode(payload)
+            self._rows.append(row)
+            self._held_bytes += len(row)
+        if len(self._rows) > self._max_rows or self._held_bytes > self._max_bytes:
+            raise ProxyError(MERGE_LIMIT, "the rows of a cursor take more than limits.merge_rows or limits.merge_bytes")
+
+    def send_eof(self, eof: EofPacket) -> None:
+        """All rows are here: tell the client that it may fetch them."""
+        self.opened = True
+        header, _ = encode_header(self._columns, eof.status | CURSOR_EXISTS, 1)
+        self._send(header)
+
+    def send_error(self, error: ErrPacket) -> None:
+        """Nothing has been sent yet."""
+        self.sequence = 1
+        super().send_error(error)
+
+    def take(self, count: int) -> tuple[list[bytes], bool]:
+        """The next rows, in the binary form, and whether they are the last."""
+        rows = self._rows[self._taken : self._taken + count]
+        self._taken += len(rows)
+        return rows, self._taken >= len(self._rows)

@@ -7,7 +7,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from shardproxy.errors import (
-    NO_PREPARED,
     NOT_KILL_OWNER,
     PRIVILEGE,
     UNKNOWN_COMMAND,
@@ -18,7 +17,7 @@ from shardproxy.errors import (
 )
 from shardproxy.protocol.flags import Command
 from shardproxy.protocol.framing import encode_packet
-from shardproxy.protocol.packets import EofPacket, OkPacket, build_eof
+from shardproxy.protocol.packets import EofPacket, build_eof
 from shardproxy.protocol.resultset import build_column
 from shardproxy.protocol.wire_types import lenenc_bytes, read_int
 from shardproxy.session.channel import Sink
@@ -39,13 +38,13 @@ async def quit_session(session: Session, payload: bytes) -> None:
 
 async def ping(session: Session, payload: bytes) -> None:
     """COM_PING: answered here; carries the session's status."""
-    send_ok(session)
+    session.send_ok()
 
 
 async def init_db(session: Session, payload: bytes) -> None:
     """COM_INIT_DB."""
     use_schema(session, payload[1:].decode("utf-8", "replace"))
-    send_ok(session)
+    session.send_ok()
 
 
 async def statistics(session: Session, payload: bytes) -> None:
@@ -60,7 +59,7 @@ async def statistics(session: Session, payload: bytes) -> None:
 async def reset_connection(session: Session, payload: bytes) -> None:
     """COM_RESET_CONNECTION."""
     await session.reset()
-    send_ok(session)
+    session.send_ok()
 
 
 async def set_option(session: Session, payload: bytes) -> None:
@@ -101,6 +100,21 @@ async def process_kill(session: Session, payload: bytes) -> None:
     kill_session(session, thread_id)
 
 
+async def prepare_statement(session: Session, payload: bytes) -> None:
+    """COM_STMT_PREPARE. Executing, closing and sending data ahead need no task: `Session.command`."""
+    await session.prepared.prepare(payload)
+
+
+async def reset_statement(session: Session, payload: bytes) -> None:
+    """COM_STMT_RESET."""
+    await session.prepared.reset(payload)
+
+
+async def fetch_rows(session: Session, payload: bytes) -> None:
+    """COM_STMT_FETCH."""
+    await session.prepared.fetch(payload)
+
+
 def kill_session(session: Session, thread_id: int) -> None:
     """End a connection; raises `ProxyError` for one that does not exist or is another user's."""
     victim = session.router.sessions.get(thread_id)
@@ -110,7 +124,7 @@ def kill_session(session: Session, thread_id: int) -> None:
         raise ProxyError(NOT_KILL_OWNER, f"You are not owner of thread {thread_id}", plain=True)
     if victim is not session:
         victim.kill()
-        send_ok(session)
+        session.send_ok()
     else:
         session.kill()
 
@@ -118,19 +132,9 @@ def kill_session(session: Session, thread_id: int) -> None:
 async def refuse_command(session: Session, payload: bytes) -> None:
     """Everything that is not served."""
     code = payload[0] if payload else -1
-    if code in (Command.STMT_SEND_LONG_DATA, Command.STMT_CLOSE):
-        # These have no answer, not even an error.
-        return
-    if code in (Command.STMT_PREPARE, Command.STMT_EXECUTE, Command.STMT_RESET, Command.STMT_FETCH):
-        raise ProxyError(NO_PREPARED, "prepared statements are not supported yet")
     if code in (Command.SHUTDOWN, Command.REFRESH, Command.DEBUG, Command.PROCESS_INFO):
         raise ProxyError(PRIVILEGE, "this command is not for the proxy's clients")
     raise ProxyError(UNKNOWN_COMMAND, "Unknown command")
-
-
-def send_ok(session: Session) -> None:
-    """An OK without news."""
-    Sink(session.channel, session.state.status, session.first_sequence).send_ok(OkPacket(status=session.state.status))
 
 
 def use_schema(session: Session, name: str) -> None:
@@ -149,4 +153,7 @@ COMMANDS: dict[int, Handler] = {
     Command.PING: ping,
     Command.SET_OPTION: set_option,
     Command.RESET_CONNECTION: reset_connection,
+    Command.STMT_PREPARE: prepare_statement,
+    Command.STMT_RESET: reset_statement,
+    Command.STMT_FETCH: fetch_rows,
 }

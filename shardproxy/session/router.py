@@ -8,12 +8,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from shardproxy.backends.catalog_builder import Finding
+from shardproxy.backends.engine import ConnectionKind
 from shardproxy.backends.registry import Backends
 from shardproxy.config.loader import LoadedConfig
 from shardproxy.planner.build import build_plan
 from shardproxy.planner.cache import PlanCache
 from shardproxy.planner.context import PlanContext, build_context
 from shardproxy.planner.plan import AnyPlan
+from shardproxy.protocol.resultset import ColumnDefinition
 from shardproxy.sql.statement import Statement
 from shardproxy.telemetry.counters import Metrics
 from shardproxy.topology.catalog import Catalog
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
     from shardproxy.session.session import Session
 
 log = logging.getLogger(__name__)
+
+# A prepared statement's text, with the schema and the connection kind of whoever prepares it.
+DescriptionKey = tuple[bytes, str | None, ConnectionKind]
+# Its parameters and its columns.
+Description = tuple[list[ColumnDefinition], list[ColumnDefinition]]
 
 
 class Router:
@@ -46,6 +53,8 @@ class Router:
         self._refresher: asyncio.Task[None] | None = None
         self.context: PlanContext
         self.plan_hits = self.plan_misses = 0
+        # Parameters and columns of prepared statements, as shards have told them.
+        self.descriptions: dict[DescriptionKey, Description] = {}
         # Plan caches of sessions that have not, and that have, chosen the schema.
         self.plans: tuple[PlanCache, ...] = ()
         self._bind()
@@ -68,6 +77,13 @@ class Router:
             return PlanCache(self.limits.plan_cache, make)
 
         self.plans = (build(False), build(True))
+        self.descriptions = {}
+
+    def remember_description(self, key: DescriptionKey, description: Description) -> None:
+        """Keep what a shard has told of a statement; all are dropped when they are too many or when tables have changed."""
+        if len(self.descriptions) >= self.limits.plan_cache:
+            self.descriptions.clear()
+        self.descriptions[key] = description
 
     @property
     def statements(self) -> int:

@@ -16,16 +16,18 @@ from shardproxy.errors import INTERNAL, KILLED, TOO_COMPLEX, ProxyError, ServerE
 from shardproxy.executor.executor import Executor
 from shardproxy.executor.leases import Leases
 from shardproxy.executor.outcome import Outcome
+from shardproxy.executor.prepared import PreparedCall
 from shardproxy.executor.state import ClientState
 from shardproxy.planner.cache import PlanCache
 from shardproxy.planner.plan import AnyPlan, DdlPlan, LocalPlan, Plan
-from shardproxy.protocol.flags import SESSION_STATUS_MASK
+from shardproxy.protocol.flags import SESSION_STATUS_MASK, Command
 from shardproxy.protocol.framing import encode_packet
 from shardproxy.protocol.packets import EofPacket, ErrPacket, OkPacket
 from shardproxy.session.answers import session_answer
-from shardproxy.session.channel import Channel, Sink
+from shardproxy.session.channel import BinarySink, Channel, Sink
 from shardproxy.session.commands import COMMANDS, refuse_command
 from shardproxy.session.local import run_local
+from shardproxy.session.prepared import PreparedStatements
 from shardproxy.session.router import Router
 from shardproxy.session.short import ShortWay
 from shardproxy.session.variables import remember_user_variables
@@ -39,6 +41,7 @@ log = logging.getLogger(__name__)
 LONG_BYTES = 16 * 1024
 LONG_SHAPE_BYTES = 2 * 1024
 HUGE_BYTES = 256 * 1024
+_AT_ONCE = frozenset((Command.STMT_EXECUTE, Command.STMT_CLOSE, Command.STMT_SEND_LONG_DATA))
 
 
 class Session:
@@ -57,19 +60,38 @@ class Session:
         self.closed = False
         self._task: asyncio.Task[None] | None = None
         self.short = ShortWay(self)
+        self.prepared = PreparedStatements(self)
 
     # -- commands -----------------------------------------------------------------------------------------------------
 
     def command(self, payload: bytes) -> None:
         """Carry out one command packet; `channel.finished` is called when its answer has been sent."""
         self.started_at = perf_counter()
-        if payload[:1] == b"\x03":
+        code = payload[0] if payload else -1
+        if code == Command.QUERY:
             self.query(payload[1:], encode_packet(payload, 0))
-            return
-        handler = COMMANDS.get(payload[0] if payload else -1)
-        if handler is None:
-            handler = refuse_command
-        self.start(handler(self, payload))
+        elif code in _AT_ONCE:
+            self._at_once(code, payload)
+        else:
+            self.start(COMMANDS.get(code, refuse_command)(self, payload))
+
+    def _at_once(self, code: int, payload: bytes) -> None:
+        """The commands of prepared statements that need no task, or see to one themselves."""
+        try:
+            if code == Command.STMT_EXECUTE:
+                self.prepared.execute(payload)
+                return
+            # These two have no answer, not even an error.
+            if code == Command.STMT_CLOSE:
+                self.prepared.close(payload)
+            else:
+                self.prepared.send_long_data(payload)
+        except ShardproxyError as error:
+            self.send_error(error)
+        except Exception:
+            log.exception("internal error", extra={"client": self.state.thread_id})
+            self.send_error(_internal_error())
+        self.finished()
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Run the rest of a command as a task."""
@@ -102,13 +124,13 @@ class Session:
         self.statement = text
         try:
             if b"/*" in text and (b"/*!" in text or b"/*M!" in text):
-                self.statement = text = expand_executable_comments(text, *self._server())
+                self.statement = text = self.expanded(text)
                 packet = encode_packet(b"\x03" + text, 0)
             if len(text) > LONG_BYTES:
                 self.start(self._run_long(text))
                 return
             shape, literals = fingerprint(text)
-            plans = self.router.plans[self.state.schema is not None]
+            plans = self.plans
             if len(shape) > LONG_SHAPE_BYTES and shape not in plans:
                 self.start(self._plan_beside(plans, shape, text, literals))
                 return
@@ -134,7 +156,7 @@ class Session:
     async def _run_long(self, text: bytes) -> None:
         """Carry out a statement so long that reading it would hold up other clients: threads do that."""
         loop = asyncio.get_running_loop()
-        plans = self.router.plans[self.state.schema is not None]
+        plans = self.plans
         if has_rows(text):
             # Planned by its first row; looking at every literal would take longer than running it.
             shape, literals = fingerprint(await loop.run_in_executor(None, first_row_only, text))
@@ -150,20 +172,41 @@ class Session:
             return
         await self.run(plans.get(shape, literals), text, literals)
 
-    def _server(self) -> tuple[str, int]:
+    @property
+    def plans(self) -> PlanCache:
+        """The plans of sessions that have, or have not, chosen the schema."""
+        return self.router.plans[self.state.schema is not None]
+
+    def expanded(self, text: bytes) -> bytes:
+        """A statement with what its executable comments say, where the shards' servers would execute it."""
+        if b"/*!" not in text and b"/*M!" not in text:
+            return text
         catalog = self.router.catalog
         numbers = ([*catalog.server_version.split("-")[0].split("."), "0", "0"])[:3]
-        return catalog.flavour, int("".join(f"{int(n) if n.isdigit() else 0:02d}" for n in numbers))
+        version = int("".join(f"{int(n) if n.isdigit() else 0:02d}" for n in numbers))
+        return expand_executable_comments(text, catalog.flavour, version)
 
-    async def run(self, plan: AnyPlan, text: bytes, literals: list[bytes]) -> None:
-        """Carry out a planned statement and answer it."""
-        sink = Sink(self.channel, self.state.status, self.first_sequence)
+    async def run_prepared(self, plan: AnyPlan, call: PreparedCall) -> None:
+        """Carry out an execution of a prepared statement and answer it."""
+        await self.run(plan, call.text(), call.literals, BinarySink(self.channel, self.state.status, self.first_sequence), call)
+
+    async def run(
+        self,
+        plan: AnyPlan,
+        text: bytes,
+        literals: list[bytes],
+        sink: Sink | None = None,
+        call: PreparedCall | None = None,
+    ) -> None:
+        """Carry out a planned statement and answer it, into `sink` if it is to be in another form than text."""
+        if sink is None:
+            sink = Sink(self.channel, self.state.status, self.first_sequence)
         if isinstance(plan, LocalPlan):
             await run_local(self, plan, text, literals, sink)
         elif isinstance(plan, DdlPlan):
             await self.answer_with(plan, literals, self._run_ddl(plan, literals), sink)
         else:
-            work = self.executor.run(plan, text, literals, self.router.context, sink)
+            work = self.executor.run(plan, text, literals, self.router.context, sink, call)
             await self.answer_with(plan, literals, self._remembering(plan, text, work), sink)
 
     async def _run_ddl(self, plan: DdlPlan, literals: list[bytes]) -> Outcome:
@@ -231,6 +274,10 @@ class Session:
     def _status(self, outcome: Outcome) -> int:
         return (outcome.status & ~SESSION_STATUS_MASK) | self.state.status
 
+    def send_ok(self) -> None:
+        """An OK without news."""
+        Sink(self.channel, self.state.status, self.first_sequence).send_ok(OkPacket(status=self.state.status))
+
     # -- errors and the end -------------------------------------------------------------------------------------------
 
     def send_error(self, error: ShardproxyError, *, sequence: int | None = None, fatal: bool = False) -> None:
@@ -283,6 +330,7 @@ class Session:
         """COM_RESET_CONNECTION and COM_CHANGE_USER: everything but login, schema and thread id is forgotten."""
         self.leases.release_all()
         self.leases.reasons.clear()
+        self.prepared.clear()
         self.executor.transaction.writer = ""
         old = self.state
         fresh = ClientState(old.thread_id, old.user, old.host, old.schema, old.kind, old.codec)

@@ -13,29 +13,33 @@ from shardproxy.backends.engine import Connection
 from shardproxy.errors import ServerError
 from shardproxy.executor.gather import Gather
 from shardproxy.executor.outcome import Outcome
+from shardproxy.executor.prepared import STALE_ERRNOS, PreparedCall
 from shardproxy.executor.relay import fetch_warnings, lost_error, outcome_of
 from shardproxy.executor.transaction import ROLLED_BACK_ERRNOS
 from shardproxy.planner.plan import Plan
 from shardproxy.protocol.framing import encode_packet
 from shardproxy.protocol.scanner import ResponseScanner
-from shardproxy.session.channel import Sink
+from shardproxy.session.channel import BinarySink, Sink
 
 if TYPE_CHECKING:
     from shardproxy.session.session import Session
 
 # What of a status word belongs to the session: IN_TRANS, AUTOCOMMIT, and what is told once (state changed, read-only).
 _SESSION_BITS = 0x6003
+_NO_LITERALS: list[bytes] = []
 
 
 class ShortWay:
     """One session's statement under way; see `engine.RelayTarget`."""
 
-    __slots__ = ("_literals", "_plan", "_session")
+    __slots__ = ("_call", "_literals", "_plan", "_session")
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._plan: Plan
         self._literals: list[bytes]
+        # The execution, if it is one of a prepared statement.
+        self._call: PreparedCall | None = None
 
     def try_send(self, plan: Plan, packet: bytes, text: bytes, literals: list[bytes]) -> bool:
         """Send a statement on its way; False where the long way has to. `packet` is the whole command, framed.
@@ -53,7 +57,7 @@ class ShortWay:
         else:
             texts = session.executor.texts(plan, text, literals, session.router.context)
             if len(texts) > 1:
-                return plan.plain_read and self._try_gather(plan, texts, literals)
+                return plan.plain_read and self._try_gather(plan, texts, literals, None)
             if plan.offset_slot is not None:
                 return False
             shard, rendered = next(iter(texts.items()))
@@ -64,16 +68,55 @@ class ShortWay:
         connection = session.leases.try_take(shard)
         if connection is None:
             return False
-        self._plan = plan
+        self._call = None
         self._literals = literals
-        session.leases.pools[shard].statements[plan.kind.value] += 1
+        self._send(plan, connection, packet)
+        return True
+
+    def try_execute(self, plan: Plan, call: PreparedCall) -> bool:
+        """The same for an execution of a prepared statement; also False where no connection at hand has it prepared."""
+        session = self._session
+        state = session.state
+        executor = session.executor
+        point = plan.point
+        if point is not None:
+            raw = call.literal(point.slot)
+            shard = point.placement.shard_of_literal(b"-" + raw if point.negative else raw, state.codec)
+        elif plan.offset_slot is None:
+            shard = executor.only_shard(plan, call.literals, session.router.context)
+        else:
+            return False
+        prepared = None if shard is None else call.for_shard(plan, executor.answer)
+        if shard is None and plan.plain_read:
+            # Several shards get it as text, and the rows are put into the binary form.
+            texts = executor.texts(plan, call.text(), call.literals, session.router.context)
+            return len(texts) > 1 and self._try_gather(plan, texts, call.literals, call)
+        if shard is None or prepared is None:
+            return False
+        if (plan.writes or plan.locks) and state.wants_transaction:
+            executor.transaction.check_write((shard,))
+        connection = session.leases.try_take(shard)
+        if connection is None:
+            return False
+        statement = connection.prepared(prepared[0])
+        if statement is None:
+            session.leases.give(connection)
+            return False
+        self._call = call
+        self._literals = call.literals if plan.auto_slots is not None else _NO_LITERALS
+        self._send(plan, connection, call.packet(statement.id, prepared[1]))
+        return True
+
+    def _send(self, plan: Plan, connection: Connection, packet: bytes) -> None:
+        session = self._session
+        self._plan = plan
+        session.leases.pools[connection.shard].statements[plan.kind.value] += 1
         channel = session.channel
         channel.source = connection
         connection.relay(packet, self)
         if channel.slow:
             # Still busy with the answer before.
             connection.pause()
-        return True
 
     # -- one shard ----------------------------------------------------------------------------------------------------
 
@@ -108,6 +151,10 @@ class ShortWay:
             outcome = outcome_of(scanner, connection)
         except ServerError as error:
             session.leases.give(connection)
+            if self._call is not None and error.errno in STALE_ERRNOS and not scanner.terminal_start:
+                # The long way prepares it anew.
+                session.start(self._again())
+                return
             self._fail(error, scanner.sequence)
             return
         if (plan.writes or plan.locks) and state.wants_transaction:
@@ -130,13 +177,20 @@ class ShortWay:
         session.leases.drop(connection)
         if plan.plain_read and not started and not held and not getattr(connection, "timed_out", False):
             session.router.metrics.retries += 1
-            session.start(session.run(plan, session.statement, self._literals))
+            session.start(self._again())
             return
         if started:
             session.hang_up(lost_error(connection))
             return
         session.send_error(lost_error(connection), fatal=not held)
         session.finished()
+
+    async def _again(self) -> None:
+        """The same statement, the long way."""
+        if self._call is not None:
+            await self._session.run_prepared(self._plan, self._call)
+        else:
+            await self._session.run(self._plan, self._session.statement, self._literals)
 
     def _fail(self, error: ServerError, sequence: int) -> None:
         session = self._session
@@ -163,7 +217,7 @@ class ShortWay:
 
     # -- several shards -----------------------------------------------------------------------------------------------
 
-    def _try_gather(self, plan: Plan, texts: dict[str, bytes], literals: list[bytes]) -> bool:
+    def _try_gather(self, plan: Plan, texts: dict[str, bytes], literals: list[bytes], call: PreparedCall | None) -> bool:
         session = self._session
         connections = session.leases.try_take_all(texts)
         if connections is None:
@@ -172,6 +226,7 @@ class ShortWay:
         for shard in texts:
             pools[shard].statements[plan.kind.value] += 1
         self._plan = plan
+        self._call = call
         self._literals = literals
         Gather(connections, texts, self._gathered)
         return True
@@ -182,7 +237,8 @@ class ShortWay:
         if session.closed:
             return
         read = session.executor.scatter(self._plan, self._literals, session.router.context)
-        sink = Sink(session.channel, session.state.status, 1)
+        form = Sink if self._call is None else BinarySink
+        sink = form(session.channel, session.state.status, 1)
         if not gather.whole:
             session.start(session.answer_with(self._plan, self._literals, read.merge(gather.connections, gather.streams, sink), sink))
             return

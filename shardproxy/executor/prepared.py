@@ -1,0 +1,125 @@
+"""Executions of prepared statements, as they travel from the session to a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from shardproxy.backends.engine import Connection
+from shardproxy.planner.plan import Plan
+from shardproxy.planner.template import LimitSum, SessionValue
+from shardproxy.protocol.binary import Values, build_execute, renumbered_execute
+from shardproxy.protocol.framing import encode_packet
+from shardproxy.routing.render import Answer
+from shardproxy.sql.fingerprint import fingerprint_prepared
+from shardproxy.sql.parameters import count_literal, count_marks, literal
+
+# The server does not know the statement any more, or its tables have changed too much: it has to be prepared anew.
+STALE_ERRNOS = frozenset((1243, 1615))
+# Stands in for a parameter where a plan has to be made before there are values.
+_SAMPLE = b"1"
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedText:
+    """A statement with parameters. `slots` are its literals in order, None for each parameter; `parameters` are the numbers of
+    those. `counts` stand behind LIMIT or OFFSET."""
+
+    text: bytes
+    shape: bytes
+    slots: tuple[bytes | None, ...]
+    parameters: tuple[int, ...]
+    counts: frozenset[int]
+    pieces: tuple[bytes, ...]
+    in_order: range
+
+    @classmethod
+    def of(cls, text: bytes) -> PreparedText:
+        """Find the parameters of a text."""
+        shape, slots = fingerprint_prepared(text)
+        parameters = tuple(i for i, slot in enumerate(slots) if slot is None)
+        counts = count_marks(shape) if parameters else frozenset()
+        return cls(text, shape, tuple(slots), parameters, counts, tuple(shape.split(b"?")), range(len(parameters)))
+
+    @property
+    def sample(self) -> list[bytes]:
+        """Literals to plan with before there are values."""
+        return [_SAMPLE if slot is None else slot for slot in self.slots]
+
+    @property
+    def marked(self) -> list[bytes]:
+        """Literals with which a template gives a text to be prepared."""
+        return [b"?" if slot is None else slot for slot in self.slots]
+
+
+@dataclass(slots=True)
+class PreparedCall:
+    """One execution: a statement with values for its parameters. `payload` is the command as it came, or empty where values came
+    ahead of it."""
+
+    statement: PreparedText
+    types: bytes
+    values: Values
+    payload: bytes = b""
+    _literals: list[bytes] = field(default_factory=list)
+
+    def literal(self, slot: int) -> bytes:
+        """One literal of the statement, a parameter's value or its own."""
+        own = self.statement.slots[slot]
+        if own is not None:
+            return own
+        number = self.statement.parameters.index(slot)
+        return literal(self.types[2 * number], self.types[2 * number + 1], self.values[number])
+
+    @property
+    def literals(self) -> list[bytes]:
+        """All literals of the statement in order, the parameters' values among them."""
+        if not self._literals:
+            statement, types, values = self.statement, self.types, self.values
+            found = [slot if slot is not None else b"" for slot in statement.slots]
+            for number, slot in enumerate(statement.parameters):
+                raw = literal(types[2 * number], types[2 * number + 1], values[number])
+                found[slot] = count_literal(raw) if slot in statement.counts else raw
+            self._literals = found
+        return self._literals
+
+    def text(self) -> bytes:
+        """The statement with its values written out."""
+        parts: list[bytes] = []
+        for piece, value in zip(self.statement.pieces, self.literals, strict=False):
+            parts += (piece, value)
+        parts.append(self.statement.pieces[-1])
+        return b"".join(parts)
+
+    def for_shard(self, plan: Plan, answer: Answer) -> tuple[bytes, Sequence[int]] | None:
+        """The text that a shard prepares and the order of its parameters; None where it cannot be prepared there."""
+        statement = self.statement
+        if plan.template is None:
+            return statement.text, statement.in_order
+        parts: list[bytes] = []
+        order: list[int] = []
+        for piece in plan.template:
+            if isinstance(piece, bytes):
+                parts.append(piece)
+            elif isinstance(piece, SessionValue):
+                parts.append(answer(piece))
+            elif isinstance(piece, LimitSum):
+                return None
+            elif (own := statement.slots[piece]) is not None:
+                parts.append(own)
+            else:
+                parts.append(b"?")
+                order.append(statement.parameters.index(piece))
+        return b"".join(parts), order
+
+    def packet(self, statement_id: int, order: Sequence[int]) -> bytes:
+        """The command that executes the statement where it has this number."""
+        if self.payload and order is self.statement.in_order:
+            return encode_packet(renumbered_execute(self.payload, statement_id, self.types), 0)
+        return encode_packet(build_execute(statement_id, 0, self.types, self.values, order), 0)
+
+
+async def prepared_packet(connection: Connection, text: bytes, order: Sequence[int], call: PreparedCall) -> bytes:
+    """The command for a connection, on which the statement is prepared first where it is not yet. Raises `ServerError`."""
+    statement = await connection.prepare(text)
+    return call.packet(statement.id, order)
