@@ -62,14 +62,15 @@ class LoginChecks:
         for code, statement in (
             (1062, f"INSERT INTO {table} VALUES (1)"),
             (1146, f"SELECT * FROM {table}_that_is_not_there"),
-            (1064, "SELEKT 1"),
             (1054, f"SELECT no_such_column FROM {table}"),
+            (1064, "SELECT 1 FROM WHERE"),
         ):
             await self._fails(connection, code, statement)
             same(await connection.rows(f"SELECT id FROM {table}"), [(1,)], f"the connection after {code}")
-        await connection.close()
         await self._refused(1045, password="wrong")
         await self._refused(1049, database="no_such_schema")
+        await self._fails(connection, 1064, "SELEKT 1")
+        await connection.close()
 
     async def _fails(self, connection: Connection, code: int, statement: str) -> None:
         try:

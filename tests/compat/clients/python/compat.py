@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-import sys
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -71,24 +71,31 @@ def same(actual: Any, expected: Any, what: str) -> None:
 
 
 def run(checks: object) -> None:
-    """Run what an object has of `check_<name>`, report each, and end the process."""
+    """Run what an object has of `check_<name>`, report each, and end the process.
+
+    Those in its `left_out`, a mapping of names to reasons, are reported as left out.
+    """
     asyncio.run(_run_all(checks))
-    sys.stdout.flush()
-    # Threads that still wait for a server would keep an ordinary end from coming.
-    os._exit(0)
 
 
 async def _run_all(checks: object) -> None:
     wanted = os.environ.get("COMPAT_CHECKS", "").split()  # by hand: some of them
+    left_out = getattr(checks, "left_out", {})
     for name in CHECKS.split():
         check = getattr(checks, f"check_{name}", None)
-        if check is not None and (not wanted or name in wanted):
-            fault = getattr(checks, "faults", {}).get(name)
-            status, detail = ("skip", f"the driver's own fault: {fault}") if fault else await _run_one(check)
+        if wanted and name not in wanted:
+            continue
+        if name in left_out:
+            print(name, "skip", left_out[name], sep="\t", flush=True)
+        elif check is not None:
+            status, detail = await _run_one(check)
             print(name, status, " ".join(detail.split()), sep="\t", flush=True)
+    # An ordinary end would wait for threads that wait for a server.
+    os._exit(0)
 
 
 async def _run_one(check: Check) -> tuple[str, str]:
+    started = time.monotonic()
     try:
         await asyncio.wait_for(check(), CHECK_TIMEOUT_S)
     except Skip as reason:
@@ -101,7 +108,7 @@ async def _run_one(check: Check) -> tuple[str, str]:
         if os.environ.get("COMPAT_TRACE"):
             raise
         return "fail", f"{type(error).__module__}.{type(error).__qualname__}: {_short(error)}"
-    return "ok", ""
+    return "ok", f"{time.monotonic() - started:.1f} s"
 
 
 def _short(value: Any) -> str:
