@@ -11,17 +11,18 @@ from shardproxy.backends.engine import Connection, RelayedStream
 class Gather:
     """Sends each shard its text and calls `done(self)` once: when all answers are there, or when it would be too simple to wait.
 
-    `whole` then says that every answer came to its end without error or warning. Otherwise one of them is long, has failed or is
+    `whole` then says that every answer came to its end without error or warning, `lost` that a server went away. Otherwise one of them is long, has failed or is
     lost, and what has come so far waits in the streams for whoever goes on.
     """
 
-    __slots__ = ("_done", "_over", "connections", "streams", "whole")
+    __slots__ = ("_done", "_over", "connections", "lost", "streams", "whole")
 
     def __init__(self, connections: Sequence[Connection], texts: Mapping[str, bytes], done: Callable[[Gather], None]) -> None:
         self.connections = connections
         # Only relaying connections are given to the short way.
         self.streams = [cast(RelayedStream, connection.send(texts[connection.shard])) for connection in connections]
         self.whole = False
+        self.lost = False
         self._done = done
         self._over = False
         for connection in connections:
@@ -42,6 +43,7 @@ class Gather:
             if not done:
                 return
         self._over = True
+        self.lost = any(connection.closed and not getattr(connection, "timed_out", False) for connection in self.connections)
         for connection in self.connections:
             connection.on_progress = None
         self.whole = done and all(stream.clean for stream in self.streams)

@@ -239,7 +239,13 @@ class ShortWay:
         read = session.executor.scatter(self._plan, self._literals, session.router.context)
         form = Sink if self._call is None else BinarySink
         sink = form(session.channel, session.state.status, 1)
-        if not gather.whole:
+        if gather.lost and session.leases.free:
+            # As with a single shard: a plain read of which nothing was sent yet is tried once more.
+            session.router.metrics.retries += 1
+            for connection in gather.connections:
+                session.leases.drop(connection)
+            session.start(self._again())
+        elif not gather.whole:
             session.start(session.answer_with(self._plan, self._literals, read.merge(gather.connections, gather.streams, sink), sink))
-            return
-        session.answer_now(self._plan, self._literals, lambda: read.merge_whole(gather.connections, gather.streams, sink), sink)
+        else:
+            session.answer_now(self._plan, self._literals, lambda: read.merge_whole(gather.connections, gather.streams, sink), sink)
