@@ -42,6 +42,8 @@ export async function unicode(driver) {
       });
     }
     await step('message', async () => {
+      await session.query(`DELETE FROM ${table}`);
+      await session.query(`INSERT INTO ${table} VALUES (98, '名前')`);
       const error = await driver.refused(() => session.query(`INSERT INTO ${table} VALUES (99, '名前')`), 1062);
       holds(error.message.includes("'名前'"), `no 名前 in the message: ${error.message}`);
       const unknown = await driver.refused(() => session.query('SELECT 1 FROM `täble_名前`'), 1146);

@@ -96,13 +96,13 @@ export async function reset(driver) {
   const spoil = async (on) => {
     await on.query('SET @spoilt = 1');
     await on.query(`CREATE TEMPORARY TABLE ${named('spoilt')} (id INT)`);
-    await on.query("SET SESSION sql_mode = 'ANSI'");
+    await on.query("SET SESSION sql_mode = 'STRICT_ALL_TABLES'");
     await on.begin();
     await on.query(`INSERT INTO ${named('kept')} VALUES (1)`);
   };
   const clean = async (on) => {
-    const { rows } = await on.query('SELECT @spoilt AS variable, @@sql_mode = ? AS ansi', ['ANSI']);
-    equal({ variable: rows[0].variable, ansi: Number(rows[0].ansi) }, { variable: null, ansi: 0 }, 'variables');
+    const { rows } = await on.query('SELECT @spoilt AS variable, @@sql_mode = ? AS mode', ['STRICT_ALL_TABLES']);
+    equal({ variable: rows[0].variable, mode: Number(rows[0].mode) }, { variable: null, mode: 0 }, 'variables');
     await driver.refused(() => on.query(`SELECT * FROM ${named('spoilt')}`), 1146);
     equal((await on.query(`SELECT * FROM ${named('kept')}`)).rows, [], 'the open transaction');
   };
