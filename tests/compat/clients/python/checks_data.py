@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
-from compat import SETTINGS, same
+from compat import SETTINGS, STREAMED, same
 from driver import Connection, Driver, Row
 from type_table import COLUMNS, Column, definition, rows
 
 ORDERS = SETTINGS.table("orders")
-_STREAMED = 200_000
 _LARGE = 17 << 20
 # What is bound to one parameter in turn, and how the server writes it.
 _CHANGING = (
@@ -152,11 +151,11 @@ class DataChecks:
 
     async def check_stream(self) -> None:
         connection = await self._with_orders()
-        for start in range(0, _STREAMED, 10_000):
+        for start in range(0, STREAMED, 10_000):
             values = ",".join(f"({number},'note {number}')" for number in range(start, start + 10_000))
             await connection.run(f"INSERT INTO {ORDERS} VALUES {values}")
         count, total = await connection.stream(f"SELECT id, note FROM {ORDERS}")
-        same((count, total), (_STREAMED, _STREAMED * (_STREAMED - 1) // 2), "the number of rows and the sum of their ids")
+        same((count, total), (STREAMED, STREAMED * (STREAMED - 1) // 2), "the number of rows and the sum of their ids")
         same(await connection.rows(f"SELECT note FROM {ORDERS} WHERE id = 4711"), [("note 4711",)], "a statement afterwards")
         await connection.close()
 

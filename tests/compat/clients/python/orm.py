@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 
-from compat import SETTINGS
+from compat import SETTINGS, STREAMED
 
 PEOPLE, ORDERS, NOTES = SETTINGS.table("people"), SETTINGS.table("orders"), SETTINGS.table("notes")
 # Names of people, with their ids.
 NAMES = {1: "Zoë", 2: "Åsa", 3: "José 🦀", 4: "Ann", 5: "Bo"}
-STREAMED = 200_000
 STREAMED_SUM = STREAMED * (STREAMED - 1) // 2
 BATCH = 1000
 TASKS, STATEMENTS = 20, 50

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import django
 import django_app
-from compat import run, same
+from compat import STREAMED, run, same
 from django.core.management import call_command
 from django.db import (
     DatabaseError,
@@ -22,7 +22,7 @@ from django.db import (
     transaction,
 )
 from django.db.models import Avg, Count, F, Prefetch, Sum
-from orm import BATCH, NAMES, NOTES, OF_THE_DRIVER, ORDERS, PEOPLE, STATEMENTS, STREAMED, STREAMED_SUM, TASKS, filling, raises
+from orm import BATCH, NAMES, NOTES, OF_THE_DRIVER, ORDERS, PEOPLE, STATEMENTS, STREAMED_SUM, TASKS, filling, raises
 
 T = TypeVar("T")
 django_app.configure()

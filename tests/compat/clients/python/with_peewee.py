@@ -6,8 +6,8 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import TypeVar
 
-from compat import SETTINGS, run, same
-from orm import BATCH, NAMES, NOTES, OF_THE_DRIVER, ORDERS, PEOPLE, STATEMENTS, STREAMED, STREAMED_SUM, TASKS, filling, raises
+from compat import SETTINGS, STREAMED, run, same
+from orm import BATCH, NAMES, NOTES, OF_THE_DRIVER, ORDERS, PEOPLE, STATEMENTS, STREAMED_SUM, TASKS, filling, raises
 from peewee import (
     JOIN,
     AutoField,

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from compat import SETTINGS, run, same
-from orm import BATCH, NAMES, NOTES, OF_THE_DRIVER, ORDERS, PEOPLE, STATEMENTS, STREAMED, STREAMED_SUM, TASKS, filling, raises
+from compat import SETTINGS, STREAMED, run, same
+from orm import BATCH, NAMES, NOTES, OF_THE_DRIVER, ORDERS, PEOPLE, STATEMENTS, STREAMED_SUM, TASKS, filling, raises
 from sqlalchemy import URL, Connection, MetaData, Table, create_engine, func, insert, inspect, select, text, update
 from sqlalchemy.dialects.mysql import insert as upsert
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
