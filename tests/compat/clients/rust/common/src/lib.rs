@@ -29,6 +29,17 @@ pub fn port() -> u16 {
     env("PORT").parse().expect("COMPAT_PORT is a number")
 }
 
+/// Asked for by `--version`: print that of the driver as it is locked, and leave.
+pub fn answer_version(driver: &str) {
+    if std::env::args().nth(1).as_deref() == Some("--version") {
+        let lock = include_str!("../../Cargo.lock");
+        let entry = format!("name = \"{driver}\"\nversion = \"");
+        let rest = lock.split(&entry).nth(1).expect("the driver is in the lock");
+        println!("{}", rest.split('"').next().unwrap_or_default());
+        std::process::exit(0);
+    }
+}
+
 /// Why a check did not pass. Any error turns into one by `?`.
 pub enum Failure {
     Wrong(String),

@@ -6,10 +6,11 @@ mod session;
 mod statements;
 mod values;
 
-use compat_common::{check, skip};
+use compat_common::{answer_version, check, skip};
 
 #[tokio::main]
 async fn main() {
+    answer_version("mysql_async");
     check("connect", connect::connect()).await;
     check("connect_sha2", connect::connect_sha2()).await;
     check("connect_tls", connect::connect_tls()).await;
