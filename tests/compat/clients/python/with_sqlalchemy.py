@@ -15,7 +15,6 @@ from orm import BATCH, NAMES, NOTES, OF_THE_DRIVER, ORDERS, PEOPLE, STATEMENTS, 
 from sqlalchemy import URL, Connection, MetaData, Table, create_engine, func, insert, inspect, select, text, update
 from sqlalchemy.dialects.mysql import insert as upsert
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, joinedload, selectinload
 from sqlalchemy_models import Base, Note, Order, Person
 
@@ -30,14 +29,22 @@ class SqlAlchemyChecks:
     def __init__(self, driver: str) -> None:
         self._is_async = driver != "pymysql"
         self._driver = driver
+        self._create_engine: Callable[..., Any]
+        self._new_session: Callable[..., Any]
+        if self._is_async:
+            # Needs more than is there where the synchronous half is run.
+            from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+
+            self._create_engine, self._new_session = create_async_engine, AsyncSession
+        else:
+            self._create_engine, self._new_session = create_engine, Session
         self._engine = self._new_engine()
 
     def _new_engine(self, password: str = SETTINGS.password, database: str = SETTINGS.database) -> Any:
         url = URL.create(
             f"mysql+{self._driver}", SETTINGS.user, password, SETTINGS.host, SETTINGS.port, database, query={"charset": "utf8mb4"}
         )
-        make = create_async_engine if self._is_async else create_engine
-        return make(url, pool_size=5, max_overflow=0, pool_pre_ping=True)
+        return self._create_engine(url, pool_size=5, max_overflow=0, pool_pre_ping=True)
 
     async def _connected(self, work: Callable[[Connection], T], engine: Any = None) -> T:
         """Run on a connection in a transaction that is committed."""
@@ -55,11 +62,11 @@ class SqlAlchemyChecks:
     async def _session(self, work: Callable[[Session], T]) -> T:
         """Run on a session of its own; what it does not commit is undone."""
         if self._is_async:
-            async with AsyncSession(self._engine) as session:
+            async with self._new_session(self._engine) as session:
                 return await session.run_sync(work)
 
         def blocking() -> T:
-            with Session(self._engine) as session:
+            with self._new_session(self._engine) as session:
                 return work(session)
 
         return await asyncio.to_thread(blocking)
