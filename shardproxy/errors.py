@@ -58,12 +58,15 @@ UNKNOWN_CHARSET = _spec("SP1010", 1115, "42000", Fault.CLIENT, "unknown or unsup
 UNKNOWN_THREAD = _spec("SP1011", 1094, "HY000", Fault.CLIENT, "unknown thread id")
 NOT_KILL_OWNER = _spec("SP1012", 1095, "HY000", Fault.CLIENT, "not the owner of that connection")
 KILLED = _spec("SP1013", 1927, "70100", Fault.CLIENT, "the connection was killed")
+CANNOT_EXPAND = _spec("SP1016", 1157, "08S01", Fault.CLIENT, "a compressed packet cannot be expanded")
 PRIVILEGE = _spec("SP1014", 1227, "42000", Fault.CLIENT, "access denied; a privilege is missing")
 UNKNOWN_STATEMENT = _spec("SP1020", 1243, "HY000", Fault.CLIENT, "unknown prepared statement")
 NO_CURSOR = _spec("SP1021", 1421, "HY000", Fault.CLIENT, "the prepared statement has no open cursor")
 TOO_MANY_STATEMENTS = _spec("SP1022", 1461, "42000", Fault.CLIENT, "too many prepared statements")
 
 # Names and syntax
+NO_LOCAL_FILE = _spec("SP1024", 1148, "42000", Fault.CLIENT, "LOAD DATA LOCAL is not possible on this connection")
+NO_SCHEMA_RIGHT = _spec("SP1023", 1044, "42000", Fault.CLIENT, "no right to use the schema")
 UNKNOWN_DATABASE = _spec("SP1101", 1049, "42000", Fault.CLIENT, "unknown database")
 NO_DATABASE = _spec("SP1102", 1046, "3D000", Fault.CLIENT, "no database selected")
 UNKNOWN_TABLE = _spec("SP1103", 1146, "42S02", Fault.CLIENT, "no such table")

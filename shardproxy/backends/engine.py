@@ -6,6 +6,7 @@ SQL and gives rows, which are encoded here. Both give the same `ResultStream` wh
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,9 +16,10 @@ from shardproxy.protocol.packets import EofPacket, OkPacket
 from shardproxy.protocol.resultset import ColumnDefinition
 from shardproxy.protocol.scanner import ResponseScanner
 
-# Connections of one kind are interchangeable: CLIENT_FOUND_ROWS, then character set and collation.
-ConnectionKind = tuple[bool, str, str]
-DEFAULT_KIND: ConnectionKind = (False, "utf8mb4", "")
+# Connections of one kind are interchangeable: CLIENT_FOUND_ROWS, then character set and collation, then the schema where it is not
+# the shard's own.
+ConnectionKind = tuple[bool, str, str, str]
+DEFAULT_KIND: ConnectionKind = (False, "utf8mb4", "", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,9 @@ class RelayTarget(Protocol):
 
     def relay_bytes(self, data: bytes) -> None:
         """A part of the response, whole or not."""
+
+    def relay_file(self, connection: Connection) -> None:
+        """The server asks for a file, as it may in answer to LOAD DATA LOCAL only; the request was forwarded."""
 
     def relay_end(self, connection: Connection, scanner: ResponseScanner) -> None:
         """The response is over; `scanner.final` is its last part, which was not forwarded yet."""
@@ -103,7 +108,8 @@ class Connection(Protocol):
 
     `kind` is what its session has been set to. `primed` counts the session settings that were applied to it (see `executor`).
     `status` are the status bits of its last answer. `on_progress`, where the connection relays, is called when more of a `send`'s
-    answer has come and when the connection is lost.
+    answer has come and when the connection is lost; `on_writable` when it is no longer `congested`. `killing` is there while a
+    `cancel` is under way: until it is done nobody else may use the connection.
     """
 
     shard: str
@@ -115,6 +121,8 @@ class Connection(Protocol):
     started_at: float
     schema: str
     on_progress: Callable[[], None] | None
+    on_writable: Callable[[], None] | None
+    killing: asyncio.Future[None] | None
 
     def send(self, sql: bytes) -> ResultStream:
         """Send a statement; its answer is awaited with `wait_ready`. Several connections can thus work at the same time."""
@@ -131,8 +139,18 @@ class Connection(Protocol):
     def forget(self, text: bytes) -> None:
         """What was prepared from this text cannot be used any more."""
 
-    def relay(self, packet: bytes, target: RelayTarget) -> None:
-        """Send a framed command and forward its response (relaying engines only)."""
+    def relay(self, packet: bytes, target: RelayTarget, *, file: bool = False) -> None:
+        """Send a framed command and forward its response (relaying engines only). `file`: the server may ask for the client's file."""
+
+    @property
+    def congested(self) -> bool:
+        """Whether much is still to be sent."""
+
+    def write(self, data: bytes) -> None:
+        """Send more of a command that is under way (relaying engines only)."""
+
+    def cancel(self) -> None:
+        """Stop the statement that is running, and nothing that comes after it."""
 
     async def field_list(self, body: bytes) -> list[ColumnDefinition]:
         """The columns that COM_FIELD_LIST asks for."""
@@ -157,7 +175,10 @@ class Engine(Protocol):
     """How connections to one server are made and what is asked of it about its schema."""
 
     label: str
+    # Where the server is, for telling whether two shards share one.
+    address: str
     schema: str
+    relays: bool
     settings: ServerSettings
 
     async def connect(self, kind: ConnectionKind) -> Connection:

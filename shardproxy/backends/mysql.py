@@ -55,6 +55,12 @@ class MySQLConnection(asyncio.Protocol):
         self.keep: object = None
         self.on_closed: Callable[[MySQLConnection], None] | None = None
         self.on_progress: Callable[[], None] | None = None
+        self.on_writable: Callable[[], None] | None = None
+        self.on_cancel: Callable[[MySQLConnection], None] | None = None
+        self.killing: asyncio.Future[None] | None = None
+        # Counts commands, so that a late KILL can tell whether it still concerns the same one.
+        self.generation = 0
+        self.congested = False
         self.statements = BackendStatements(statements)
         self._initial_kind = kind
         self._transport = transport
@@ -85,6 +91,9 @@ class MySQLConnection(asyncio.Protocol):
                 elif forward:
                     self._forwarded = True
                     target.relay_bytes(forward)
+                    if scanner.asks:
+                        scanner.asks = False
+                        target.relay_file(self)
             elif self._reader is not None:
                 self._read(data)
             else:
@@ -96,6 +105,7 @@ class MySQLConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The server, the network or we ourselves closed the connection."""
         self.closed = True
+        self.resume_writing()
         target, self._target, self._scanner = self._target, None, None
         if target is not None:
             target.relay_lost(self, self._forwarded)
@@ -105,15 +115,33 @@ class MySQLConnection(asyncio.Protocol):
 
     # -- relaying -----------------------------------------------------------------------------------------------------
 
-    def relay(self, packet: bytes, target: RelayTarget) -> None:
-        """Send a framed command and forward its response."""
+    def relay(self, packet: bytes, target: RelayTarget, *, file: bool = False) -> None:
+        """Send a framed command and forward its response. `file`: the server may ask for the client's file."""
         self._target = target
-        self._scanner = ResponseScanner()
+        self._scanner = scanner = ResponseScanner()
+        scanner.may_ask = file
+        self.generation += 1
         self._forwarded = False
         self.started_at = perf_counter()
         if self.statements.closing:
             packet = self.statements.take_closing() + packet
         self._transport.write(packet)
+
+    def write(self, data: bytes) -> None:
+        """Send more of a command that is under way: the client's file."""
+        self.started_at = perf_counter()
+        self._transport.write(data)
+
+    def pause_writing(self) -> None:
+        """The server reads slower than a file comes."""
+        self.congested = True
+
+    def resume_writing(self) -> None:
+        """The server has caught up."""
+        self.congested = False
+        call, self.on_writable = self.on_writable, None
+        if call is not None:
+            call()
 
     def pause(self) -> None:
         """Stop reading: whoever gets the rows is slow."""
@@ -179,10 +207,13 @@ class MySQLConnection(asyncio.Protocol):
         await self._start(bytes((Command.SET_OPTION, 1, 0)), reader)
 
     async def set_kind(self, kind: ConnectionKind) -> None:
-        """Change the character set; FOUND_ROWS cannot change."""
+        """Change the character set and the schema; FOUND_ROWS cannot change."""
+        if kind[3] != self.kind[3]:
+            await self._start(bytes((Command.INIT_DB,)) + (kind[3] or self.schema).encode(), ResultReader())
+            self.kind = (*self.kind[:3], kind[3])
         tail = f" COLLATE '{kind[2]}'" if kind[2] else ""
         await self.query(f"SET NAMES '{kind[1]}'{tail}".encode())
-        self.kind = (self.kind[0], kind[1], kind[2])
+        self.kind = (self.kind[0], *kind[1:])
 
     async def reset(self) -> None:
         """COM_RESET_CONNECTION: rolls back, drops temporary tables and locks, forgets variables."""
@@ -202,6 +233,7 @@ class MySQLConnection(asyncio.Protocol):
         if self._reader is not None or self._scanner is not None:
             raise ProxyError(BACKEND_PROTOCOL, f"the connection to shard {self.shard} is busy")
         self._reader = reader
+        self.generation += 1
         self.started_at = perf_counter()
         self._transport.write(self.statements.take_closing() + encode_packet(payload, 0))
         return MySQLStream(self, reader)
@@ -264,6 +296,11 @@ class MySQLConnection(asyncio.Protocol):
     def timed_out(self) -> bool:
         """Whether the connection was closed because its statement ran too long."""
         return self._timed_out
+
+    def cancel(self) -> None:
+        """Stop the statement that is running."""
+        if self.busy and self.killing is None and self.on_cancel is not None:
+            self.on_cancel(self)
 
     def time_out(self) -> None:
         """The statement has had its time."""

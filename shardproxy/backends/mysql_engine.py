@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import Any, Final
 
@@ -35,14 +36,18 @@ _ROUTINES: Final = "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE R
 # What COLLATE in a statement names most often, besides what columns use.
 _COMMON_COLLATIONS: Final = ("utf8mb4_bin", "utf8mb4_general_ci", "utf8mb4_unicode_ci", "utf8mb4_0900_ai_ci", "utf8mb4_0900_bin")
 UNKNOWN_COLLATION: Final = b"?"
+_KILL_POLL_S: Final = 0.02
 
 
 class MySQLEngine:
     """One MySQL or MariaDB server; see `engine.Engine`."""
 
+    relays = True
+
     def __init__(self, shard: str, url: ServerUrl, settings: ServerSettings) -> None:
         self.shard = shard
         self.label = url.label
+        self.address = f"{url.host}:{url.port}"
         self.schema = url.schema_name
         self._url = url
         self.settings = settings
@@ -77,7 +82,8 @@ class MySQLEngine:
             charset="utf8mb4",
             autocommit=True,
             connect_timeout=None,
-            client_flag=CLIENT.FOUND_ROWS if kind[0] else 0,
+            client_flag=(CLIENT.FOUND_ROWS if kind[0] else 0) | CLIENT.PS_MULTI_RESULTS,
+            local_infile=True,
             program_name="shardproxy",
         )
         # From here on the transport is ours; the aiomysql object must neither read nor complain that it was not closed.
@@ -88,6 +94,9 @@ class MySQLEngine:
             writer.transport.abort()
             raise ProxyError(BACKEND_PROTOCOL, f"shard {self.shard} sent something unasked")
         connection = MySQLConnection(self.shard, self.schema, kind, writer.transport, thread_id, self._kill_later, self.settings.statements)
+        connection.on_cancel = self._cancel_later
+        # What it is set to so far.
+        connection.kind = (kind[0], "utf8mb4", "", "")
         # A StreamWriter that is collected closes its transport.
         connection.keep = writer
         writer.transport.set_protocol(connection)
@@ -110,6 +119,36 @@ class MySQLEngine:
         except (ProxyError, ServerError) as error:
             # Gone already, or the server is away: then nothing runs there for us.
             log.debug("kill of %s on %s: %s", thread_id, self.label, error)
+
+    def _cancel_later(self, connection: MySQLConnection) -> None:
+        loop = asyncio.get_running_loop()
+        connection.killing = loop.create_future()
+        task = loop.create_task(self._cancel(connection, connection.generation))
+        self._kills.add(task)
+        task.add_done_callback(self._kills.discard)
+
+    async def _cancel(self, victim: MySQLConnection, generation: int) -> None:
+        """KILL QUERY for one statement; afterwards make sure that no later one is hit."""
+        killing = victim.killing
+        try:
+            side = await self.connect(DEFAULT_KIND)
+            try:
+                if victim.busy and victim.generation == generation:
+                    await side.query(b"KILL QUERY %d" % victim.thread_id)
+            finally:
+                side.abort()
+            while victim.busy and not victim.closed and victim.generation == generation:  # noqa: ASYNC110 - rare, and soon over
+                await asyncio.sleep(_KILL_POLL_S)
+            if not victim.closed and not victim.busy:
+                # A KILL that came too late waits for the next statement: let it be this one.
+                with contextlib.suppress(ServerError):
+                    await victim.query(b"DO 0")
+        except (ProxyError, ServerError) as error:
+            log.debug("kill of a statement of %s on %s: %s", victim.thread_id, self.label, error)
+        finally:
+            victim.killing = None
+            if killing is not None and not killing.done():
+                killing.set_result(None)
 
     async def load_schema(self, connection: Connection) -> ShardSchema:
         """What the shard's schema holds."""
@@ -162,5 +201,5 @@ async def _set_kind(connection: MySQLConnection, kind: ConnectionKind) -> None:
     try:
         await connection.set_kind(kind)
     except ServerError:
-        await connection.set_kind((kind[0], kind[1], ""))
+        await connection.set_kind((kind[0], kind[1], "", kind[3]))
         connection.kind = kind

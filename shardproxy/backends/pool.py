@@ -157,6 +157,9 @@ class Pool:
         if connection.closed or self._closing:
             self.discard(connection)
             return
+        if connection.killing is not None:
+            connection.killing.add_done_callback(lambda _: self.release(connection))
+            return
         self._busy.discard(connection)
         if self._waiters:
             self._busy.add(connection)

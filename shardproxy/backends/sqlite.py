@@ -45,6 +45,9 @@ class SQLiteConnection:
         self.started_at = 0.0
         self.on_closed: Callable[[Any], None] | None = None
         self.on_progress: Callable[[], None] | None = None
+        self.on_writable: Callable[[], None] | None = None
+        self.killing: asyncio.Future[None] | None = None
+        self.congested = False
         self.busy = False
         self._path = path
         self._types: dict[str, TableTypes | None] = {}
@@ -174,7 +177,16 @@ class SQLiteConnection:
     def forget(self, text: bytes) -> None:
         """Row engines do not prepare."""
 
-    def relay(self, packet: bytes, target: RelayTarget) -> None:
+    def write(self, data: bytes) -> None:
+        """Row engines do not relay."""
+        raise NotImplementedError
+
+    def cancel(self) -> None:
+        """Stop the statement that is running."""
+        if self.busy and self._db is not None:
+            self._db.interrupt()
+
+    def relay(self, packet: bytes, target: RelayTarget, *, file: bool = False) -> None:
         """Row engines do not relay."""
         raise NotImplementedError
 
@@ -252,10 +264,13 @@ class _Prefetched:
 class SQLiteEngine:
     """One SQLite file; see `engine.Engine`."""
 
+    relays = False
+
     def __init__(self, shard: str, url: ServerUrl, settings: ServerSettings) -> None:
         self.settings = settings
         self.shard = shard
         self.label = url.label
+        self.address = url.path
         self.schema = "main"
         self._path = url.path
 
@@ -302,6 +317,7 @@ _ERRORS = (
     (r"table [`\"]?(.*?)[`\"]? already exists", 1050, "42S01", r"Table '\1' already exists"),
     (r"index (.*) already exists", 1061, "42000", r"Duplicate key name '\1'"),
     (r"table \S+ has \d+ columns but \d+ values|\d+ values for \d+ columns", 1136, "21S01", r"Column count doesn't match value count"),
+    (r"interrupted", 1317, "70100", r"Query execution was interrupted"),
     (r"syntax error", 1064, "42000", r"You have an error in your SQL syntax, or SQLite cannot do this"),
     (r"database is locked", 1205, "HY000", r"Lock wait timeout exceeded; try restarting transaction"),
 )

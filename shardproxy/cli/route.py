@@ -12,7 +12,7 @@ from shardproxy.cli.printing import indented, print_json, stdout_console
 from shardproxy.config.loader import LoadedConfig
 from shardproxy.errors import Fault, ProxyError
 from shardproxy.protocol.flags import Capability
-from shardproxy.session.channel import Pausable
+from shardproxy.session.channel import Pausable, Upload
 from shardproxy.session.explain import RouteRow, route_rows
 from shardproxy.session.router import Router
 from shardproxy.session.session import Session
@@ -32,6 +32,9 @@ class _NoClient:
 
     async def drain(self) -> None:
         """Nothing is buffered."""
+
+    def upload(self, target: Upload) -> None:
+        """There is nobody to send anything."""
 
     def finished(self) -> None:
         """No next command comes."""

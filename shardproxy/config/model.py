@@ -89,9 +89,15 @@ class ProxySettings(Section):
     workers: Literal[1] = Field(1, description="processes on the one port; only 1 for now")
     schema_name: str = Field("app", alias="schema", description="the logical schema that clients see")
     default_shard: str | None = Field(None, description="where tables that no rule names live; default: the first shard")
+    open_schemas: str | None = Field(
+        None, description="a shard whose server's other schemas clients may use, create and drop, each under its own name"
+    )
     store: str = Field("sqlite:///topology.db", description="where the topology is kept; relative to this file")
     auth_plugin: Literal["mysql_native_password", "caching_sha2_password"] = Field(
         "mysql_native_password", description="what the greeting offers; a client that uses the other one is served too"
+    )
+    compression: tuple[Literal["zlib", "zstd"], ...] = Field(
+        ("zlib", "zstd"), description="what clients may ask for; zstd only where the package zstandard is installed"
     )
     tls: TlsSettings | None = Field(None, description="certificate for clients; without it the port speaks plain text only")
 
@@ -167,6 +173,8 @@ class User(Section):
         repr=False,
         description="env:NAME, a password, or a stored verifier: *HEX40, $A$005$..., 0x2441... or sha256:HEX64",
     )
+
+    schemas: tuple[str, ...] = Field((), description="the schemas the user may choose; default: the logical one and all open ones")
 
 
 class Replica(Section):
@@ -261,6 +269,8 @@ class Config(Section):
         faults = [f"shards.{name}: a name is a letter, then letters, digits, _ or -" for name in self.shards if not _NAME.fullmatch(name)]
         if self.default_shard not in self.shards:
             faults.append(f"proxy.default_shard: shard {self.default_shard!r} is not in [shards]")
+        if self.proxy.open_schemas is not None and self.proxy.open_schemas not in self.shards:
+            faults.append(f"proxy.open_schemas: shard {self.proxy.open_schemas!r} is not in [shards]")
         if not self.users:
             faults.append("users: at least one [users.NAME] is needed, or nobody can log in")
         for name, table in self.tables.items():

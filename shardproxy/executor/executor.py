@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from shardproxy.backends.engine import Connection
 from shardproxy.backends.statements import BackendStatement
 from shardproxy.config.model import Limits
-from shardproxy.errors import BACKEND_LOST, ProxyError, ServerError
+from shardproxy.errors import BACKEND_LOST, NO_LOCAL_FILE, ProxyError, ServerError
 from shardproxy.executor.ddl import run_ddl
 from shardproxy.executor.leases import Leases
 from shardproxy.executor.outcome import Outcome, ResultSink
@@ -23,6 +23,7 @@ from shardproxy.merge.spec import MergeSpec
 from shardproxy.planner.context import PlanContext
 from shardproxy.planner.plan import DdlPlan, Kind, Opcode, Plan
 from shardproxy.planner.template import SessionValue
+from shardproxy.protocol.framing import encode_packet
 from shardproxy.routing.render import Answer, render, with_physical_schema
 from shardproxy.routing.resolve import resolve, split_list
 from shardproxy.routing.split_insert import shard_of_value, split_insert
@@ -90,6 +91,8 @@ class Executor:
             raise
         if state.wants_transaction and (plan.writes or plan.locks):
             self.transaction.wrote(shards[0])
+        if plan.whole and plan.pin and plan.writes:
+            self.transaction.follow(shards[0], outcome.status)
         return outcome
 
     def scatter(self, plan: Plan, literals: list[bytes], context: PlanContext) -> ScatterRead:
@@ -189,6 +192,10 @@ class Executor:
                 prepared = None if call is None or not connection.relays else call.for_shard(plan, self.answer)
                 if prepared is not None and call is not None:
                     outcome = await forward_command(connection, await prepared_packet(connection, *prepared, call), sink)
+                elif plan.local_file:
+                    if not (sink.takes_files and connection.relays):
+                        raise ProxyError(NO_LOCAL_FILE, "the client has not offered LOCAL INFILE, or the shard cannot load files")
+                    outcome = await forward_command(connection, encode_packet(b"\x03" + text, 0), sink, file=True)
                 else:
                     outcome = await forward(connection, text, sink)
                 beyond = plan.offset_slot is not None and outcome.rows == 0
@@ -202,6 +209,9 @@ class Executor:
                     continue
                 raise
             except ProxyError as error:
+                if error.spec is NO_LOCAL_FILE:
+                    self._finish(connection)
+                    raise
                 self.leases.drop(connection)
                 retry = plan.plain_read and attempt == 1 and error.spec is BACKEND_LOST and self.leases.free
                 if not retry or sink.started:

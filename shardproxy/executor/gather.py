@@ -11,8 +11,8 @@ from shardproxy.backends.engine import Connection, RelayedStream
 class Gather:
     """Sends each shard its text and calls `done(self)` once: when all answers are there, or when it would be too simple to wait.
 
-    `whole` then says that every answer came to its end without error or warning, `lost` that a server went away. Otherwise one of them is long, has failed or is
-    lost, and what has come so far waits in the streams for whoever goes on.
+    `whole` then says that every answer came to its end without error or warning, `lost` that a server went away. Otherwise what has
+    come so far waits in the streams for whoever goes on.
     """
 
     __slots__ = ("_done", "_over", "connections", "lost", "streams", "whole")

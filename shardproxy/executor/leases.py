@@ -40,6 +40,11 @@ class Leases:
         """Whether the session holds nothing and nothing has to be prepared: any connection will do, at once."""
         return not (self.held or self.reasons)
 
+    def cancel(self) -> None:
+        """Stop what is running on the session's connections."""
+        for connection in {*self._borrowed, *self.held.values()}:
+            connection.cancel()
+
     def next_shard(self, shards: Sequence[str]) -> str:
         """Take the shards in turn, those that are down left out."""
         up = [shard for shard in shards if self.pools[shard].health.state is not State.DOWN] or list(shards)
@@ -75,6 +80,7 @@ class Leases:
         ready = (
             connection.relays
             and not connection.closed
+            and connection.killing is None
             and connection.kind[1:] == state.kind[1:]
             and (not state.settings or connection.primed == state.settings_version)
             and (shard in self.began if state.wants_transaction else not state.next_characteristics)
@@ -103,6 +109,8 @@ class Leases:
                 self.pin_connection(connection, next(iter(self.reasons)))
         elif connection.closed:
             self._lost(shard)
+        if connection.killing is not None:
+            await connection.killing
         try:
             await self._prepare(connection)
         except ServerError:

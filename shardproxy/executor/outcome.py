@@ -9,6 +9,7 @@ from typing import Protocol
 
 from shardproxy.backends.engine import Connection
 from shardproxy.executor.state import Warning_
+from shardproxy.executor.upload import Upload
 from shardproxy.protocol.resultset import ColumnDefinition
 
 _NUMBER = re.compile(rb"\d+")
@@ -17,7 +18,7 @@ _NUMBER = re.compile(rb"\d+")
 @dataclass(slots=True)
 class Outcome:
     """`rows` is the number of rows sent, or -1 for a statement without a result set. `sequence` is the number of the packet that
-    ends the response, which the session builds. `merged` says that `rows` counts those that OFFSET skipped already; `found` is
+    ends the response, which the session builds, or 0 where its sink has counted. `merged` says that `rows` counts those that OFFSET skipped already; `found` is
     what SQL_CALC_FOUND_ROWS counted, or -1."""
 
     rows: int = -1
@@ -25,7 +26,7 @@ class Outcome:
     insert_id: int = 0
     warnings: int = 0
     info: bytes = b""
-    sequence: int = 1
+    sequence: int = 0
     warning_list: list[Warning_] = field(default_factory=list)
     status: int = 0
     merged: bool = False
@@ -38,12 +39,20 @@ class ResultSink(Protocol):
     sequence: int
     started: bool
     needs_rows: bool
+    raw: bool
 
     def write(self, data: bytes) -> None:
         """Send packets as they are."""
 
     def read_from(self, source: Connection | None) -> None:
         """What is written comes from this connection, which is made to wait while the client is slow."""
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether the client has said that it would send a file."""
+
+    def upload(self, target: Upload) -> None:
+        """The client sends a file now, which goes there."""
 
     def send_header(self, columns: Sequence[ColumnDefinition]) -> None:
         """Send the column definitions."""

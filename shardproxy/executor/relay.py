@@ -8,6 +8,7 @@ from shardproxy.backends.engine import Connection
 from shardproxy.errors import BACKEND_LOST, QUERY_TIMEOUT, ProxyError, ServerError
 from shardproxy.executor.outcome import Outcome, ResultSink
 from shardproxy.executor.state import Warning_
+from shardproxy.executor.upload import Upload
 from shardproxy.protocol.framing import encode_packet
 from shardproxy.protocol.packets import parse_eof, parse_err, parse_ok
 from shardproxy.protocol.resultset import parse_row
@@ -22,12 +23,18 @@ class _Relay:
 
     def __init__(self, sink: ResultSink) -> None:
         self._sink = sink
+        self.upload: Upload | None = None
         self.done: asyncio.Future[ResponseScanner] = asyncio.get_running_loop().create_future()
         self.started = False
 
     def relay_bytes(self, data: bytes) -> None:
         self.started = True
         self._sink.write(data)
+
+    def relay_file(self, connection: Connection) -> None:
+        """The server asks for the client's file; its request has been sent on."""
+        self.upload = Upload(connection)
+        self._sink.upload(self.upload)
 
     def relay_end(self, connection: Connection, scanner: ResponseScanner) -> None:
         if scanner.terminal_start:
@@ -54,13 +61,18 @@ async def forward(connection: Connection, sql: bytes, sink: ResultSink) -> Outco
     return await forward_command(connection, encode_packet(b"\x03" + sql, 0), sink)
 
 
-async def forward_command(connection: Connection, packet: bytes, sink: ResultSink) -> Outcome:
-    """The same for a framed command of any kind, whose answer is sent on as it comes."""
+async def forward_command(connection: Connection, packet: bytes, sink: ResultSink, *, file: bool = False) -> Outcome:
+    """The same for a framed command of any kind, whose answer is sent on as it comes. `file`: the server may ask for one."""
     relay = _Relay(sink)
     sink.read_from(connection)
-    connection.relay(packet, relay)
+    connection.relay(packet, relay, file=file)
     try:
         scanner = await relay.done
+    except ProxyError:
+        if relay.upload is not None:
+            await relay.upload.done
+            sink.sequence, sink.raw = relay.upload.sequence + 1, False
+        raise
     except asyncio.CancelledError:
         connection.abort()
         raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 from shardproxy.errors import COMMIT_UNKNOWN, TXN_LOST, TXN_SECOND_SHARD, ProxyError, ServerError
 from shardproxy.executor.leases import Leases
 from shardproxy.executor.state import ClientState
+from shardproxy.protocol.flags import IN_TRANSACTION
 
 # Errors after which the server has rolled the whole transaction back: deadlock, and lock tables full.
 ROLLED_BACK_ERRNOS = frozenset((1213, 1206, 1614))
@@ -35,6 +36,17 @@ class Transaction:
     def wrote(self, shard: str) -> None:
         """A write or a locking read has reached this shard."""
         self.writer = shard
+
+    def follow(self, shard: str, status: int) -> None:
+        """A statement that was not looked into may have begun or ended a transaction: the server's word counts."""
+        leases, state = self._leases, self._state
+        if status & IN_TRANSACTION and shard not in leases.began and shard in leases.held:
+            leases.began.add(shard)
+            state.in_transaction = True
+            self.writer = shard
+        elif not status & IN_TRANSACTION and shard in leases.began:
+            self.writer = ""
+            leases.end_transaction()
 
     def begin(self, *, read_only: bool) -> None:
         """START TRANSACTION: nothing is sent before a statement needs a shard."""

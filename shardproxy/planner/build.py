@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 
 from sqlglot import exp
 
@@ -16,51 +15,33 @@ from shardproxy.errors import (
     ProxyError,
 )
 from shardproxy.planner.context import PlanContext
-from shardproxy.planner.ddl import plan_ddl
+from shardproxy.planner.ddl import plan_ddl, subject_of
 from shardproxy.planner.insert import plan_insert
+from shardproxy.planner.load import plan_load
 from shardproxy.planner.plan import AnyPlan, Kind, LocalPlan, Opcode, Plan, Route
 from shardproxy.planner.routes import keyed_plan, offset_slot
 from shardproxy.planner.scopes import Scopes
 from shardproxy.planner.select import build_scatter
 from shardproxy.planner.show import plan_describe, plan_show, plan_system_select
 from shardproxy.planner.template import Edit, pieces, session_value_edits, template_of
+from shardproxy.planner.whole import plan_whole
+from shardproxy.planner.words import (
+    LOCAL_VERBS,
+    LOCK_FUNCTIONS,
+    NOT_FOR_CLIENTS,
+    gives_last_insert_id,
+    is_local_question,
+    leaves_behind,
+    named,
+    writes_file,
+)
 from shardproxy.planner.write import plan_write
-from shardproxy.sql.lexer import Kind as TokenKind
 from shardproxy.sql.lexer import Token, function_names, is_name, unquote_name
 from shardproxy.sql.statement import Statement
 from shardproxy.topology.topology import Scheme
 
-_LOCK_FUNCTIONS = frozenset(("GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS", "IS_FREE_LOCK", "IS_USED_LOCK"))
 _SEQUENCE_FUNCTIONS = frozenset(("NEXTVAL", "LASTVAL", "SETVAL"))
 _SELECTS = frozenset(("SELECT", "WITH", "VALUES", "TABLE"))
-_NOT_FOR_CLIENTS = frozenset(
-    (
-        "GRANT",
-        "REVOKE",
-        "FLUSH",
-        "RESET",
-        "PURGE",
-        "CHANGE",
-        "STOP",
-        "SHUTDOWN",
-        "INSTALL",
-        "UNINSTALL",
-        "CLONE",
-        "RESTART",
-    )
-)
-
-
-_LOCAL = frozenset(("SET", "USE", "BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "KILL", "UNLOCK"))
-_LOCAL_SHOWS = frozenset(("WARNINGS", "ERRORS", "COUNT", "PROCESSLIST", "DATABASES", "SCHEMAS", "GRANTS"))
-
-
-def _is_local_question(statement: Statement) -> bool:
-    words = [word for word in statement.words(3) if word != "FULL"]
-    return (words[:1] == ["SHOW"] and words[1:2] != [] and words[1] in _LOCAL_SHOWS) or words[:2] == [
-        "EXPLAIN",
-        "ROUTE",
-    ]
 
 
 def build_plan(statement: Statement, context: PlanContext, *, selected: bool = True) -> AnyPlan:
@@ -69,14 +50,20 @@ def build_plan(statement: Statement, context: PlanContext, *, selected: bool = T
         raise ProxyError(SYNTAX, "You have an error in your SQL syntax")
     if any(token.text == ";" for token in statement.tokens):
         raise ProxyError(SYNTAX, "You have an error in your SQL syntax near ';': one statement at a time")
-    edits = [*session_value_edits(statement.tokens), *_qualifier_edits(statement.tokens, context.logical_schema)]
     verb = statement.verb
-    if verb in _LOCAL or _is_local_question(statement):
+    if context.whole is not None and selected:
+        return plan_whole(statement, context.whole)
+    if context.open is not None and verb in ("CREATE", "ALTER", "DROP") and subject_of(statement.tokens) in ("DATABASE", "SCHEMA"):
+        return plan_whole(statement, context.open)
+    edits = [*session_value_edits(statement.tokens), *_qualifier_edits(statement.tokens, context.logical_schema)]
+    if verb in LOCAL_VERBS or is_local_question(statement):
         return LocalPlan(verb)
     if verb in ("INSERT", "REPLACE"):
         return _checked_write(statement, context, plan_insert(statement, context, edits, selected=selected))
     if verb in ("UPDATE", "DELETE"):
         return _checked_write(statement, context, plan_write(statement, context, edits, selected=selected))
+    if verb == "LOAD":
+        return plan_load(statement, context, edits, selected=selected)
     if verb in ("CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME"):
         return plan_ddl(statement, context, edits, selected=selected)
     return _plan_question(statement, context, edits, selected=selected)
@@ -94,7 +81,7 @@ def _plan_question(statement: Statement, context: PlanContext, edits: list[Edit]
         return described if described is not None else _plan_explain(statement, context, selected=selected)
     if verb == "DO":
         return _plan_tableless(statement, context, edits)
-    if verb in _NOT_FOR_CLIENTS:
+    if verb in NOT_FOR_CLIENTS:
         raise ProxyError(PRIVILEGE, f"{verb} is not for the proxy: do it on the shards' servers")
     raise ProxyError(UNSUPPORTED_STATEMENT, f"{verb} is not supported")
 
@@ -129,10 +116,10 @@ def _plan_select(statement: Statement, context: PlanContext, edits: list[Edit], 
     if scopes.system:
         return plan_system_select(statement, tree, scopes, context, edits)
     _check_everywhere(statement, scopes, functions, context)
-    pin = _pin_of(statement)
+    pin = leaves_behind(statement)
     locks = tree.find(exp.Lock) is not None
     names = tuple(dict.fromkeys(i.table.name for i in scopes.instances))
-    template = template_of(pieces(statement, 0, statement.tokens[-1].end, _named(statement, edits))) if edits else None
+    template = template_of(pieces(statement, 0, statement.tokens[-1].end, named(statement, edits))) if edits else None
     if not scopes.sharded:
         shards = scopes.fixed_shards()
         if len(shards) > 1:
@@ -157,7 +144,7 @@ def _plan_select(statement: Statement, context: PlanContext, edits: list[Edit], 
         try:
             if not isinstance(tree, exp.Select):
                 raise ProxyError(UNSUPPORTED_STATEMENT, "this SELECT cannot be run on several shards")
-            built = build_scatter(statement, scopes, tree, _named(statement, edits))
+            built = build_scatter(statement, scopes, tree, named(statement, edits))
             scatter, merge, fixed = built.template, built.merge, built.fixed
         except ProxyError as error:
             refusal = error
@@ -179,9 +166,9 @@ def _plan_select(statement: Statement, context: PlanContext, edits: list[Edit], 
 
 def _check_words(words: list[str]) -> None:
     """What no SELECT may hold, whatever its tables; seen in its words, because the parser does not read all of it."""
-    if any(a == "INTO" and b in ("OUTFILE", "DUMPFILE") for a, b in pairwise(words)):
+    if writes_file(words):
         raise ProxyError(PRIVILEGE, "INTO OUTFILE would write a file on a shard's server")
-    if any(a == "LAST_INSERT_ID" and b == "(" and c != ")" for a, b, c in zip(words, words[1:], words[2:], strict=False)):
+    if gives_last_insert_id(words):
         raise ProxyError(UNSUPPORTED_STATEMENT, "LAST_INSERT_ID(expression) is supported in INSERT and UPDATE only")
 
 
@@ -191,7 +178,7 @@ def _checked_write(statement: Statement, context: PlanContext, plan: Plan) -> Pl
     stored = {name.lower() for name in function_names(statement.tokens)} & context.catalog.routines
     if spread and stored:
         raise ProxyError(CROSS_SHARD_FUNCTION, f"stored function '{min(stored)}' may read other rows than those of one shard")
-    pin = _pin_of(statement)
+    pin = leaves_behind(statement)
     if not pin:
         return plan
     refusal = ProxyError(CROSS_SHARD_FUNCTION, f"a statement that leaves a {pin} behind must run on one shard")
@@ -216,8 +203,8 @@ def _plan_tableless(statement: Statement, context: PlanContext, edits: list[Edit
         raise ProxyError(UNSUPPORTED_STATEMENT, "sequences are not supported yet")
     if statement.verb == "DO" and any(token.upper == "SELECT" for token in statement.tokens):
         raise ProxyError(UNSUPPORTED_STATEMENT, f"a subquery in {statement.verb} is not supported")
-    pin = _pin_of(statement)
-    template = template_of(pieces(statement, 0, statement.tokens[-1].end, _named(statement, edits)))
+    pin = leaves_behind(statement)
+    template = template_of(pieces(statement, 0, statement.tokens[-1].end, named(statement, edits)))
     stored = {name.lower() for name in functions} & context.catalog.routines
     route = Route(Opcode.FIXED, context.topology.default_shard) if pin or stored else Route(Opcode.ANY)
     return Plan(Kind.SELECT, route, template, writes=bool(stored), pin=pin)
@@ -231,43 +218,8 @@ def _check_everywhere(statement: Statement, scopes: Scopes, functions: set[str],
     stored = {name.lower() for name in functions} & context.catalog.routines
     if spread and stored:
         raise ProxyError(CROSS_SHARD_FUNCTION, f"stored function '{min(stored)}' may read other rows than those of one shard")
-    if spread and functions & _LOCK_FUNCTIONS:
+    if spread and functions & LOCK_FUNCTIONS:
         raise ProxyError(CROSS_SHARD_FUNCTION, "named locks live on the default shard: take them in a statement of their own")
-
-
-def _pin_of(statement: Statement) -> str:
-    """What a statement leaves behind on its connection, or "" where it leaves nothing."""
-    tokens = statement.tokens
-    if function_names(tokens) & (_LOCK_FUNCTIONS - {"IS_FREE_LOCK", "IS_USED_LOCK"}):
-        return "named lock"
-    for token, after in pairwise(tokens):
-        if token.kind is TokenKind.VARIABLE and not token.text.startswith("@@") and after.text == ":=":
-            return "user variable"
-        if token.upper == "INTO" and token.kind is TokenKind.WORD and after.kind is TokenKind.VARIABLE:
-            return "user variable"
-    return ""
-
-
-def _named(statement: Statement, edits: list[Edit]) -> list[Edit]:
-    """Keep the column's name where a whole selected expression is replaced: `SELECT DATABASE()` is named `DATABASE()`."""
-    tokens = statement.tokens
-    ends = {token.end: i for i, token in enumerate(tokens)}
-    result = []
-    for edit in edits:
-        result.append(edit)
-        i = ends.get(edit.end, -1)
-        first = next((j for j, token in enumerate(tokens) if token.start == edit.start), -1)
-        after = tokens[i + 1].upper if 0 <= i < len(tokens) - 1 else ""
-        before = tokens[first - 1].upper if first > 0 else ""
-        whole = before in ("SELECT", ",", "DISTINCT", "ALL") and after in ("", ",", "FROM", "LIMIT", ")")
-        if edit.piece != b"" and whole and _depth(tokens, first) == 0:
-            name = statement.text[edit.start : edit.end].replace("`", "``")
-            result.append(Edit(edit.end, edit.end, f" AS `{name}`".encode("latin-1")))
-    return result
-
-
-def _depth(tokens: list[Token], at: int) -> int:
-    return sum((t.text == "(") - (t.text == ")") for t in tokens[:at])
 
 
 def _qualifier_edits(tokens: list[Token], schema: str) -> list[Edit]:

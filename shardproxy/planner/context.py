@@ -13,6 +13,8 @@ from shardproxy.errors import (
     UNKNOWN_TABLE,
     ProxyError,
 )
+from shardproxy.planner.words import HARMLESS_FUNCTIONS
+from shardproxy.sql.lexer import Token, function_names
 from shardproxy.topology.catalog import Catalog, TableSchema
 from shardproxy.topology.keys import key_type_for
 from shardproxy.topology.placement import HashPlacement, Placement, range_placement
@@ -37,6 +39,44 @@ class ResolvedTable:
 
 
 @dataclass(frozen=True, slots=True)
+class WholeSchema:
+    """Such a schema, by the name that clients and its server know it by, and its shard.
+
+    `foreign` are, in lower case, the schemas of that server that hold a part of sharded tables: naming them would give a part of
+    the rows. `may_create` says that clients may create and drop schemas on that server.
+    """
+
+    name: str
+    shard: str
+    foreign: frozenset[str] = frozenset()
+    routines: frozenset[str] | None = None
+    may_create: bool = False
+
+    def may_write(self, tokens: list[Token]) -> bool:
+        """Whether a query calls a stored function, as far as they are known."""
+        called = {name.lower() for name in function_names(tokens)}
+        return bool(called & self.routines) if self.routines is not None else bool(called - HARMLESS_FUNCTIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """What planning must know of the shards' servers: by shard the schema there (MySQL and MariaDB only) and the server's address.
+    `open_shard` is the one whose server's other schemas clients may use."""
+
+    schemas: Mapping[str, str]
+    addresses: Mapping[str, str]
+    open_shard: str = ""
+
+    def on(self, shard: str) -> frozenset[str]:
+        """The shards' schemas that are on this shard's server, in lower case."""
+        address = self.addresses.get(shard)
+        return frozenset(self.schemas[name].lower() for name, other in self.addresses.items() if other == address and name in self.schemas)
+
+
+NO_SERVERS = Servers({}, {})
+
+
+@dataclass(frozen=True, slots=True)
 class PlanContext:
     """Everything a plan depends on besides its statement. `logical_schema` is the one schema that clients see."""
 
@@ -45,6 +85,10 @@ class PlanContext:
     placements: Mapping[str, Placement]
     problems: Mapping[str, str]
     logical_schema: str
+    # Set where the logical schema lives on one server as a whole, under the same name.
+    whole: WholeSchema | None = None
+    # Set where clients may use the other schemas of one server.
+    open: WholeSchema | None = None
 
     def resolve(self, name: str, schema: str = "", *, selected: bool = True) -> ResolvedTable:
         """The table that a statement names; raises `ProxyError` where it does not exist or cannot be served."""
@@ -80,7 +124,7 @@ class PlanContext:
             raise ProxyError(UNKNOWN_TABLE, f"Table '{self.logical_schema}.{name}' doesn't exist", plain=True)
 
 
-def build_context(topology: Topology, catalog: Catalog, logical_schema: str) -> PlanContext:
+def build_context(topology: Topology, catalog: Catalog, logical_schema: str, servers: Servers = NO_SERVERS) -> PlanContext:
     """Bind every sharded table to its partition map; what does not fit becomes a problem of that table."""
     placements: dict[str, Placement] = {}
     problems = dict(catalog.problems)
@@ -106,4 +150,18 @@ def build_context(topology: Topology, catalog: Catalog, logical_schema: str) -> 
             placements[name] = range_placement(key_type, topology.range_maps[rule.group])
         except ValueError as error:
             problems[name] = f"the ranges do not fit sharding key '{rule.key}': {error}"
-    return PlanContext(topology, catalog, placements, problems, logical_schema)
+    whole = _whole(topology, catalog, logical_schema, servers)
+    opened = None
+    if servers.open_shard:
+        foreign = frozenset() if whole else servers.on(servers.open_shard)
+        opened = WholeSchema("", servers.open_shard, foreign, may_create=True)
+    return PlanContext(topology, catalog, placements, problems, logical_schema, whole, opened)
+
+
+def _whole(topology: Topology, catalog: Catalog, logical_schema: str, servers: Servers) -> WholeSchema | None:
+    """The logical schema, if nothing of it is spread and its one server knows it by the same name."""
+    default = topology.default_shard
+    spread = any(rule.scheme is not Scheme.UNSHARDED or rule.shard not in ("", default) for rule in topology.rules.values())
+    if spread or servers.schemas.get(default) != logical_schema or catalog.unread_shards:
+        return None
+    return WholeSchema(logical_schema, default, routines=catalog.routines, may_create=servers.open_shard == default)

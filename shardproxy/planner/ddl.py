@@ -37,8 +37,7 @@ def plan_ddl(statement: Statement, context: PlanContext, edits: list[Edit], *, s
     """Plan a DDL statement; raises `ProxyError` for what the proxy does not carry out."""
     tokens = statement.tokens
     verb = tokens[0].upper
-    rest = [t.upper for t in tokens[1:8] if t.upper not in _SKIPPED]
-    subject = rest[0] if rest else ""
+    subject = subject_of(tokens)
     if verb == "TRUNCATE":
         return _whole(statement, context, edits, 2 if subject == "TABLE" else 1, selected=selected)
     if verb == "RENAME":
@@ -65,7 +64,12 @@ def _subject_at(tokens: list[Token], subject: str) -> int:
     return at
 
 
-def _name_at(tokens: list[Token], at: int) -> tuple[str, str, int]:
+def subject_of(tokens: list[Token]) -> str:
+    """What a DDL statement is about: TABLE, INDEX, DATABASE, …"""
+    return next((t.upper for t in tokens[1:8] if t.upper not in _SKIPPED), "")
+
+
+def name_at(tokens: list[Token], at: int) -> tuple[str, str, int]:
     """A possibly qualified name: schema, name and the token behind it."""
     if at >= len(tokens) or not is_name(tokens[at]):
         raise ProxyError(SYNTAX, "You have an error in your SQL syntax: a table's name is missing")
@@ -89,14 +93,14 @@ def _text(statement: Statement, edits: list[Edit]) -> Template:
 
 
 def _whole(statement: Statement, context: PlanContext, edits: list[Edit], at: int, *, selected: bool) -> DdlPlan:
-    schema, name, _ = _name_at(statement.tokens, at)
+    schema, name, _ = name_at(statement.tokens, at)
     return DdlPlan((DdlStep(_text(statement, edits), _homes(context, name, schema, selected=selected), name),))
 
 
 def _table(statement: Statement, context: PlanContext, edits: list[Edit], *, selected: bool) -> DdlPlan:
     """CREATE TABLE and ALTER TABLE."""
     tokens = statement.tokens
-    schema, name, behind = _name_at(tokens, _subject_at(tokens, "TABLE"))
+    schema, name, behind = name_at(tokens, _subject_at(tokens, "TABLE"))
     shards = _homes(context, name, schema, selected=selected)
     words = [t.upper for t in tokens[behind:]]
     rule = context.topology.rule(name)
@@ -108,7 +112,7 @@ def _table(statement: Statement, context: PlanContext, edits: list[Edit], *, sel
     if tokens[0].upper == "ALTER" and name in context.topology.rules:
         _check_alter(tokens[behind:], rule.key, name)
     if tokens[0].upper == "CREATE" and "LIKE" in words[:2]:
-        like_schema, like, _ = _name_at(tokens, behind + words.index("LIKE") + 1)
+        like_schema, like, _ = name_at(tokens, behind + words.index("LIKE") + 1)
         if _homes(context, like, like_schema, selected=selected) != shards:
             raise ProxyError(CROSS_SHARD_DDL, f"'{like}' and '{name}' live on different shards")
     elif tokens[0].upper == "CREATE" and "SELECT" in words:
@@ -154,7 +158,7 @@ def _drop(statement: Statement, context: PlanContext, *, selected: bool) -> DdlP
     head = statement.text[: tokens[at].start].encode("latin-1")
     steps = []
     while at < len(tokens):
-        schema, name, at = _name_at(tokens, at)
+        schema, name, at = name_at(tokens, at)
         quoted = b"`" + name.replace("`", "``").encode("latin-1") + b"`"
         steps.append(DdlStep((head + quoted,), _homes(context, name, schema, selected=selected), name))
         if at < len(tokens) and tokens[at].text == ",":
@@ -168,10 +172,10 @@ def _rename(statement: Statement, context: PlanContext, edits: list[Edit], *, se
     tokens = statement.tokens
     at, homes = _subject_at(tokens, "TABLE"), set()
     while at < len(tokens):
-        schema, old, at = _name_at(tokens, at)
+        schema, old, at = name_at(tokens, at)
         if at >= len(tokens) or tokens[at].upper != "TO":
             raise ProxyError(SYNTAX, "You have an error in your SQL syntax: RENAME TABLE a TO b")
-        new_schema, new, at = _name_at(tokens, at + 1)
+        new_schema, new, at = name_at(tokens, at + 1)
         for name in (old, new):
             if name in context.topology.rules:
                 raise ProxyError(CROSS_SHARD_DDL, f"'{name}' is named in the config and cannot be renamed")

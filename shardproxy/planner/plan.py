@@ -142,6 +142,8 @@ class Plan:
     - `offset_slot`: the literal of OFFSET, which FOUND_ROWS() counts too.
     - `calc_found_rows`: the server is asked for FOUND_ROWS() behind the statement.
     - `first_only`: one shard's answer will do (EXPLAIN).
+    - `local_file`: the client is asked for a file (LOAD DATA LOCAL).
+    - `whole`: the statement was not looked into, so what it did to the transaction is told from the answer.
     - `point`: set where the text can go straight to the shard that one literal names.
     - `short`: whether the session's short way may be tried.
     """
@@ -166,11 +168,20 @@ class Plan:
     system_order: tuple[tuple[int, bool], ...] = ()
     first_only: bool = False
     calc_found_rows: bool = False
+    local_file: bool = False
+    whole: bool = False
     point: Point | None = field(init=False)
     short: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        more = self.pin or self.calc_found_rows or self.system or self.reference_write or (self.insert is not None and self.insert.many)
+        more = (
+            self.pin
+            or self.local_file
+            or self.calc_found_rows
+            or self.system
+            or self.reference_write
+            or (self.insert is not None and self.insert.many)
+        )
         # Where an OFFSET skips every row, FOUND_ROWS() has to be asked for; merged rows are counted here.
         short = not more and (self.offset_slot is None or self.scatter is not None)
         object.__setattr__(self, "point", self.route.point if short and self.template is None and self.offset_slot is None else None)
@@ -197,10 +208,13 @@ class DdlStep:
 
 @dataclass(frozen=True, slots=True)
 class DdlPlan:
-    """A DDL statement: its steps. `temporary` tables belong to the session, which is then pinned."""
+    """A DDL statement: its steps. `temporary` tables belong to the session, which is then pinned. `dropped_schema` is that of a DROP
+    DATABASE; `whole` says that it concerns no table that the catalog knows."""
 
     steps: tuple[DdlStep, ...]
     temporary: bool = False
+    dropped_schema: str = ""
+    whole: bool = False
     kind: Kind = Kind.DDL
     fixed_slots: tuple[int, ...] = ()
 

@@ -13,6 +13,7 @@ class Capability(IntFlag):
     FOUND_ROWS = 1 << 1
     LONG_FLAG = 1 << 2
     CONNECT_WITH_DB = 1 << 3
+    COMPRESS = 1 << 5
     ODBC = 1 << 6
     LOCAL_FILES = 1 << 7
     IGNORE_SPACE = 1 << 8
@@ -29,6 +30,7 @@ class Capability(IntFlag):
     PLUGIN_AUTH = 1 << 19
     CONNECT_ATTRS = 1 << 20
     LENENC_CLIENT_DATA = 1 << 21
+    ZSTD_COMPRESSION = 1 << 26
 
 
 # What a client is offered. DEPRECATE_EOF, SESSION_TRACK, QUERY_ATTRIBUTES and MariaDB's extensions are left out on purpose:
@@ -39,12 +41,14 @@ OFFERED: Final = (
     | Capability.LONG_FLAG
     | Capability.CONNECT_WITH_DB
     | Capability.ODBC
+    | Capability.LOCAL_FILES
     | Capability.PROTOCOL_41
     | Capability.INTERACTIVE
     | Capability.IGNORE_SIGPIPE
     | Capability.TRANSACTIONS
     | Capability.RESERVED
     | Capability.SECURE_CONNECTION
+    | Capability.MULTI_STATEMENTS
     | Capability.MULTI_RESULTS
     | Capability.PS_MULTI_RESULTS
     | Capability.PLUGIN_AUTH

@@ -47,6 +47,7 @@ class Login:
     database: str | None = None
     plugin: str | None = None
     attributes: dict[str, str] = field(default_factory=dict)
+    zstd_level: int = 0
 
 
 def build_greeting(greeting: Greeting) -> bytes:
@@ -123,6 +124,8 @@ def build_login(login: Login) -> bytes:
     if caps & Capability.CONNECT_ATTRS:
         block = b"".join(lenenc_bytes(k.encode()) + lenenc_bytes(v.encode()) for k, v in login.attributes.items())
         parts.append(lenenc_int(len(block)) + block)
+    if caps & Capability.ZSTD_COMPRESSION:
+        parts.append(bytes((login.zstd_level,)))
     return b"".join(parts)
 
 
@@ -148,8 +151,12 @@ def parse_login(payload: bytes, offered: int) -> Login:
         raw, pos = _nul_or_rest(payload, pos)
         database = _text(raw) or None
     plugin, pos = _optional_plugin(payload, pos, caps)
-    attributes = _attributes(payload, pos) if caps & Capability.CONNECT_ATTRS else {}
-    return Login(_text(user), auth, caps, max_packet, charset, database, plugin, attributes)
+    attributes: dict[str, str] = {}
+    if caps & Capability.CONNECT_ATTRS:
+        attributes, pos = _attributes(payload, pos)
+    # One byte of MySQL's clients, four of MariaDB's: the first of them says it.
+    level = payload[pos] if caps & Capability.ZSTD_COMPRESSION and pos < len(payload) else 0
+    return Login(_text(user), auth, caps, max_packet, charset, database, plugin, attributes, level)
 
 
 def parse_change_user(body: bytes, capabilities: int) -> Login:
@@ -162,7 +169,7 @@ def parse_change_user(body: bytes, capabilities: int) -> Login:
     if pos + 2 <= len(body):
         charset, pos = read_int(body, pos, 2)
     plugin, pos = _optional_plugin(body, pos, capabilities)
-    attributes = _attributes(body, pos) if capabilities & Capability.CONNECT_ATTRS else {}
+    attributes = _attributes(body, pos)[0] if capabilities & Capability.CONNECT_ATTRS else {}
     return Login(_text(user), auth, capabilities, 0, charset, _text(database) or None, plugin, attributes)
 
 
@@ -186,10 +193,10 @@ def _optional_plugin(payload: bytes, pos: int, caps: int) -> tuple[str | None, i
     return _text(raw), pos
 
 
-def _attributes(payload: bytes, pos: int) -> dict[str, str]:
+def _attributes(payload: bytes, pos: int) -> tuple[dict[str, str], int]:
     """Connection attributes. Some clients set the flag and leave the block out, so an absent block is an empty one."""
     if pos >= len(payload):
-        return {}
+        return {}, pos
     size, pos = read_lenenc_int(payload, pos)
     end = pos + size
     if end > len(payload):
@@ -201,7 +208,7 @@ def _attributes(payload: bytes, pos: int) -> dict[str, str]:
         if pos > end:
             raise MalformedPacket("a connection attribute crosses its block")
         attributes[_text(key)] = _text(value)
-    return attributes
+    return attributes, end
 
 
 def _nul_or_rest(payload: bytes, pos: int) -> tuple[bytes, int]:

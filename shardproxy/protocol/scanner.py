@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from shardproxy.protocol.flags import MORE_RESULTS
 from shardproxy.protocol.packets import parse_eof, parse_err, parse_ok
 from shardproxy.protocol.wire_types import MalformedPacket
 
@@ -27,7 +28,7 @@ EOF_MAX_PAYLOAD: Final = 8
 
 
 class ResponseScanner:
-    """Follows one response to a command that gives an OK, an ERR or one text result set.
+    """Follows one response: an OK, an ERR, or a result set in text or binary form; or several, each announced by the one before.
 
     `feed` takes the server's bytes in any chunking and gives those that may be forwarded at once; a packet that must be seen
     whole stays in `pending`. When `state` is DONE, `final` holds the last bytes, which `feed` did not give: rows up to
@@ -45,6 +46,9 @@ class ResponseScanner:
         self.final: bytes = b""
         self.terminal_start: int = 0
         self.end_status: int = -1
+        # Whether the server may ask for the client's file, and whether it has just done so.
+        self.may_ask: bool = False
+        self.asks: bool = False
         self._skip: int = 0
         self._continued: bool = False
 
@@ -70,20 +74,17 @@ class ResponseScanner:
                 raise MalformedPacket("the server sent an empty packet")
             elif pos + 4 == size:
                 break
-            elif state == ROWS:
-                first = data[pos + 4]
-                if (first == EOF_HEADER and length <= EOF_MAX_PAYLOAD) or first == ERR_HEADER:
-                    if end > size:
-                        break
-                    return self._finish(data, pos, end)
+            elif state == ROWS and not _ends_rows(data[pos + 4], length):
                 self.rows += 1
                 self._continued = length == MAX_PAYLOAD
+            elif end > size:
+                break
             else:
-                if end > size:
-                    break
-                state = self._control(data, pos, end)
+                state = DONE if state == ROWS else self._control(data, pos, end)
                 if state == DONE:
-                    return self._finish(data, pos, end)
+                    if not self._more_follow(data, pos, end):
+                        return self._finish(data, pos, end)
+                    state, self.rows = FIRST, 0
                 self.state = state
             if end > size:
                 self._skip = end - size
@@ -100,6 +101,10 @@ class ResponseScanner:
         if self.state == FIRST:
             if first in (OK_HEADER, ERR_HEADER):
                 return DONE
+            if first == LOCAL_INFILE_HEADER and self.may_ask:
+                self.may_ask = False
+                self.asks = True
+                return FIRST
             if first == LOCAL_INFILE_HEADER or end - pos > 4 + 9:
                 raise MalformedPacket("the server asked for something that was not offered")
             self.columns_left = _small_lenenc(data, pos + 4, end)
@@ -115,6 +120,14 @@ class ResponseScanner:
             return DONE
         raise MalformedPacket("the columns of a result have no end")
 
+    def _more_follow(self, data: bytes, pos: int, end: int) -> bool:
+        """Whether another result comes behind this OK or EOF, as in the answer to a CALL."""
+        if data[pos + 4] == ERR_HEADER:
+            return False
+        if data[pos + 4] == EOF_HEADER:
+            return end - pos >= 9 and bool(data[pos + 7] & MORE_RESULTS)
+        return bool(parse_ok(data[pos + 4 : end]).status & MORE_RESULTS)
+
     def _finish(self, data: bytes, pos: int, end: int) -> bytes:
         if end != len(data):
             raise MalformedPacket("the server sent more than its response")
@@ -128,6 +141,10 @@ class ResponseScanner:
         if data[pos + 4] == EOF_HEADER and data[end - 4 : end - 2] == b"\0\0":
             self.end_status = data[end - 2] | data[end - 1] << 8
         return b""
+
+
+def _ends_rows(first: int, length: int) -> bool:
+    return (first == EOF_HEADER and length <= EOF_MAX_PAYLOAD) or first == ERR_HEADER
 
 
 def _check_terminal(payload: bytes) -> None:

@@ -18,7 +18,6 @@ from shardproxy.errors import (
     SHUTTING_DOWN,
     TOO_MANY_CONNECTIONS,
     UNKNOWN_CHARSET,
-    UNKNOWN_DATABASE,
     ProxyError,
 )
 from shardproxy.protocol.charsets import charset_by_id
@@ -26,9 +25,10 @@ from shardproxy.protocol.flags import AUTOCOMMIT, OFFERED, Capability, Command
 from shardproxy.protocol.framing import PacketReader, encode_packet
 from shardproxy.protocol.handshake import MAX_LOGIN_BYTES, Greeting, build_greeting, is_ssl_request, parse_change_user
 from shardproxy.protocol.packets import ErrPacket, OkPacket, build_err, build_ok
+from shardproxy.server.compression import Codec, CompressionLayer, codec_for
 from shardproxy.server.login import LoginExchange, Reply, Step
 from shardproxy.server.tls import TlsLayer
-from shardproxy.session.channel import Pausable
+from shardproxy.session.channel import Pausable, Upload
 from shardproxy.session.session import Session
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ class ClientConnection(asyncio.Protocol):
     """One client; a `session.Channel`."""
 
     __slots__ = (
-        "_busy", "_checking", "_drained", "_exchange", "_listener", "_paused_reading", "_reader", "_secure", "_sequence", "_session",
-        "_timer", "_tls", "_transport", "capabilities", "closed", "last_active", "slow", "source",
+        "_busy", "_checking", "_divert", "_drained", "_exchange", "_layer", "_listener", "_paused_reading", "_reader", "_schema_checked",
+        "_secure", "_sequence", "_session", "_timer", "_transport", "capabilities", "closed", "last_active", "slow", "source",
     )  # fmt: skip
 
     def __init__(self, listener: Listener, *, local: bool = False) -> None:
@@ -62,14 +62,17 @@ class ClientConnection(asyncio.Protocol):
         self._checking: asyncio.Task[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._exchange: LoginExchange | None = None
+        # What stands between the packets and the socket, where the client has asked for something.
+        self._layer: TlsLayer | CompressionLayer | None = None
         self._paused_reading = False
-        self._reader = PacketReader(MAX_LOGIN_BYTES, expect=1)
+        self._reader: PacketReader | CompressionLayer = PacketReader(MAX_LOGIN_BYTES, expect=1)
         # Nobody can listen in: a password may come in clear.
         self._secure = local
+        self._schema_checked = False
+        self._divert: Upload | None = None
         self._sequence = 0
         self._session: Session | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._tls: TlsLayer | None = None
         self._transport: asyncio.Transport
 
     # -- asyncio.Protocol ---------------------------------------------------------------------------------------------
@@ -87,7 +90,7 @@ class ClientConnection(asyncio.Protocol):
             transport.write(encode_packet(build_err(ErrPacket(1040, "08004", "Too many connections")), 0))
             self.close()
             return
-        offered = OFFERED | (Capability.SSL if listener.tls is not None else 0)
+        offered = OFFERED | (Capability.SSL if listener.tls is not None else 0) | listener.compression
         peer = transport.get_extra_info("peername")
         host = peer[0] if isinstance(peer, tuple) else "localhost"
         self._exchange = exchange = LoginExchange(router.verifiers, listener.auth_plugin, offered, host, secure=self._secure)
@@ -101,12 +104,15 @@ class ClientConnection(asyncio.Protocol):
         """Bytes from the client."""
         if self.closed:
             return
-        if self._tls is not None:
+        if self._layer is not None:
             try:
-                data = self._tls.receive(data)
-                self._flush_tls()
+                data = self._layer.receive(data)
+                self._flush()
             except ssl.SSLError:
                 self._transport.abort()
+                return
+            if self._reader is self._layer:
+                self._feed(data)  # compressed: no packet can be seen in it yet
                 return
         # The usual case: one whole packet, and nothing else to do.
         if not self._busy and self._exchange is None and not self._reader.buffered:
@@ -122,7 +128,13 @@ class ClientConnection(asyncio.Protocol):
                 else:
                     session.command(data[4:])
                 return
+        self._feed(data)
+
+    def _feed(self, data: bytes) -> None:
         self._reader.feed(data)
+        if self._divert is not None:
+            self._take_upload()
+            return
         if self._busy:
             if self._reader.buffered > READ_AHEAD_BYTES and not self._paused_reading:
                 self._paused_reading = True
@@ -163,18 +175,45 @@ class ClientConnection(asyncio.Protocol):
         """Send bytes."""
         if self.closed:
             return
-        if self._tls is None:
+        if self._layer is None:
             self._transport.write(data)
-        elif self._tls.established:
-            self._tls.send(data)
-            self._flush_tls()
-        # Before that, a client that asked for TLS could not read an answer in clear: it only sees the connection close.
+        elif self._layer.send(data):
+            self._flush()
 
     async def drain(self) -> None:
         """Wait until the client has read most of what was sent."""
         if self.slow and not self.closed:
             self._drained = asyncio.get_running_loop().create_future()
             await self._drained
+
+    def upload(self, target: Upload) -> None:
+        """Give it the packets that the client sends now, up to an empty one."""
+        self._divert = target
+        self._reader.expect = None
+        if self._reader.buffered:
+            asyncio.get_running_loop().call_soon(self._take_upload)
+
+    def _take_upload(self) -> None:
+        try:
+            while (target := self._divert) is not None:
+                payload = self._reader.next_payload()
+                if payload is None:
+                    break
+                if not payload:
+                    self._divert = None
+                    self._reader.expect = 0
+                target.packet(payload, self._reader.sequence)
+            if target is not None and target.congested and not self._paused_reading:
+                self._paused_reading = True
+                self._transport.pause_reading()
+                target.when_ready(self._read_on)
+        except ProxyError as error:
+            self.refuse(error)
+
+    def _read_on(self) -> None:
+        if self._paused_reading and not self.closed:
+            self._paused_reading = False
+            self._transport.resume_reading()
 
     def finished(self) -> None:
         """The command is answered: take the next one."""
@@ -191,6 +230,7 @@ class ClientConnection(asyncio.Protocol):
     def close(self) -> None:
         """Close once everything is sent."""
         if not self.closed:
+            self._flush()
             self.closed = True
             if self._session is not None:
                 self._session.close()
@@ -247,7 +287,7 @@ class ClientConnection(asyncio.Protocol):
         self._reader.expect = self._sequence & 0xFF
         exchange = self._exchange
         assert exchange is not None
-        may_start_tls = self._tls is None and self._listener.tls is not None and exchange.login is None
+        may_start_tls = self._layer is None and self._listener.tls is not None and exchange.login is None
         if may_start_tls and is_ssl_request(payload):
             self._start_tls()
             return
@@ -291,15 +331,20 @@ class ClientConnection(asyncio.Protocol):
         charset = charset_by_id(login.charset)
         if charset is None:
             raise ProxyError(UNKNOWN_CHARSET, f"character set number {login.charset} is not supported; use utf8mb4", fatal=True)
-        if login.database and login.database != router.logical_schema:
-            raise ProxyError(UNKNOWN_DATABASE, f"Unknown database '{login.database}'", fatal=True, plain=True)
+        if login.database and not self._schema_checked:
+            self._busy = True
+            self._checking = asyncio.get_running_loop().create_task(self._check_schema(login.user, login.database))
+            return
         self.capabilities = login.capabilities
         session.started_at = perf_counter()
         state = session.state
         state.user = login.user
         state.schema = login.database
-        state.kind = (bool(login.capabilities & Capability.FOUND_ROWS), charset.name, charset.collation)
+        other_schema = login.database if login.database and login.database != router.logical_schema else ""
+        state.kind = (bool(login.capabilities & Capability.FOUND_ROWS), charset.name, charset.collation, other_schema)
+        self._schema_checked = False
         state.codec = charset.codec
+        session.multi_statements = bool(login.capabilities & Capability.MULTI_STATEMENTS)
         self._exchange = None
         self._reader.max_payload_bytes = router.limits.max_packet_bytes
         self._reader.expect = 0
@@ -307,23 +352,43 @@ class ClientConnection(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
         self.write(encode_packet(build_ok(OkPacket(status=AUTOCOMMIT)), self._sequence & 0xFF))
+        codec = codec_for(login.capabilities, login.zstd_level)
+        if codec is not None and self._reader is not self._layer:
+            self._compress(codec)
         if self._busy:
             self.finished()
 
+    async def _check_schema(self, user: str, name: str) -> None:
+        try:
+            await self._listener.router.check_schema(user, name)
+            self._schema_checked = True
+            if not self.closed:
+                self._logged_in()
+        except ProxyError as error:
+            self.refuse(ProxyError(error.spec, error.detail, fatal=True, plain=error.plain))
+
     def _start_tls(self) -> None:
         assert self._listener.tls is not None and self._exchange is not None
-        self._tls = TlsLayer(self._listener.tls)
+        self._layer = TlsLayer(self._listener.tls)
         self._exchange.secure = self._secure = True
         rest = self._reader.take_rest()
         self._reader.expect = 2
         if rest:
             self.data_received(rest)
 
-    def _flush_tls(self) -> None:
-        assert self._tls is not None
-        data = self._tls.outgoing()
-        if data:
+    def _flush(self) -> None:
+        """Write what the layer has ready."""
+        data = self._layer.outgoing() if self._layer is not None else b""
+        if data and not self._transport.is_closing():
             self._transport.write(data)
+
+    def _compress(self, codec: Codec) -> None:
+        """From here on everything is compressed, both ways; what the client has sent ahead is already."""
+        loop = asyncio.get_running_loop()
+        below = cast(TlsLayer | None, self._layer)
+        layer = CompressionLayer(codec, below, self._reader.max_payload_bytes, lambda: loop.call_soon(self._flush))
+        layer.feed(self._reader.take_rest())
+        self._layer = self._reader = layer
 
     def _change_user(self, payload: bytes) -> None:
         """COM_CHANGE_USER: a new login on the same connection; whoever fails it is closed."""
@@ -367,6 +432,8 @@ class ClientConnection(asyncio.Protocol):
 
     def shut_down(self) -> None:
         """Say that the proxy is shutting down, and close."""
+        if isinstance(self._layer, CompressionLayer):
+            self._layer.restart()
         packet = ErrPacket(SHUTTING_DOWN.errno, SHUTTING_DOWN.sqlstate, f"{SHUTTING_DOWN.id}: Server shutdown in progress")
         self.write(encode_packet(build_err(packet), 0))
         self.close()

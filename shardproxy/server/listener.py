@@ -8,6 +8,7 @@ import ssl
 from time import perf_counter
 
 from shardproxy.config.model import Address
+from shardproxy.server.compression import offered_compression
 from shardproxy.server.connection import ClientConnection
 from shardproxy.server.gate import HeaderGate
 from shardproxy.server.unix_socket import UnixSocket
@@ -23,6 +24,7 @@ class Listener:
     def __init__(self, router: Router, tls: ssl.SSLContext | None) -> None:
         self.router = router
         self.tls = tls
+        self.compression = offered_compression(router.loaded.config.proxy.compression)
         self.auth_plugin = router.loaded.config.proxy.auth_plugin
         self._balancers = [ipaddress.ip_network(text) for text in router.loaded.config.proxy.proxy_protocol_networks]
         self.connections: set[ClientConnection] = set()

@@ -75,7 +75,7 @@ class Proxy:
         router.verifiers = fresh.verifiers
         router.limits = fresh.config.limits
         router.backends.use_limits(fresh.config.limits)
-        for cache in router.plans:
+        for cache in router.plans.values():
             cache.capacity = fresh.config.limits.plan_cache
         for session in router.sessions.values():
             session.executor.limits = fresh.config.limits

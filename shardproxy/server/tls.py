@@ -50,9 +50,14 @@ class TlsLayer:
             parts.append(part)
         return b"".join(parts)
 
-    def send(self, data: bytes) -> None:
-        """Encrypt; the result is in `outgoing`."""
-        self._object.write(data)
+    def send(self, data: bytes) -> bool:
+        """Encrypt; the result is in `outgoing`. Gives whether there is one.
+
+        A client that has asked for TLS could not read an answer in clear: until TLS is there, it only sees the connection close.
+        """
+        if self.established:
+            self._object.write(data)
+        return self.established
 
     def outgoing(self) -> bytes:
         """What must be written to the socket now."""

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from shardproxy.errors import MERGE_LIMIT, ProxyError
 from shardproxy.protocol.binary import row_encoder
-from shardproxy.protocol.flags import CURSOR_EXISTS, Capability
+from shardproxy.protocol.flags import CURSOR_EXISTS, MORE_RESULTS, Capability
 from shardproxy.protocol.framing import encode_packet, packet_count
 from shardproxy.protocol.packets import EofPacket, ErrPacket, OkPacket, build_eof, build_err, build_ok
 from shardproxy.protocol.resultset import ColumnDefinition, encode_header
+
+
+class Upload(Protocol):
+    """Where a client's file goes; see `executor.upload`."""
+
+    @property
+    def congested(self) -> bool:
+        """Whether no more should come for now."""
+
+    def packet(self, payload: bytes, sequence: int) -> None:
+        """One packet of the file; an empty one ends it."""
+
+    def when_ready(self, call: Callable[[], None]) -> None:
+        """Have `call` called once more may come."""
 
 
 class Pausable(Protocol):
@@ -35,6 +50,9 @@ class Channel(Protocol):
     async def drain(self) -> None:
         """Wait until the client has read most of what was sent."""
 
+    def upload(self, target: Upload) -> None:
+        """Give it the packets that the client sends now, up to an empty one."""
+
     def finished(self) -> None:
         """The command is answered: the next one may come."""
 
@@ -49,7 +67,7 @@ class Channel(Protocol):
 class Sink:
     """Packets of one response, numbered in turn; see `executor.outcome.ResultSink`."""
 
-    __slots__ = ("_channel", "_status", "needs_rows", "raw", "sequence", "started")
+    __slots__ = ("_channel", "_status", "more", "needs_rows", "raw", "sequence", "started")
 
     def __init__(self, channel: Channel, status: int, sequence: int = 1) -> None:
         self._channel = channel
@@ -58,6 +76,8 @@ class Sink:
         self.started = False
         # Rows have to be given one by one, not as a server sent them.
         self.needs_rows = False
+        # Another result follows this one.
+        self.more = False
         # Bytes were relayed: where the last packet ends is not known here.
         self.raw = False
 
@@ -71,6 +91,15 @@ class Sink:
         self._channel.source = source
         if source is not None and self._channel.slow:
             source.pause()
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether the client has said that it would send a file."""
+        return bool(self._channel.capabilities & Capability.LOCAL_FILES)
+
+    def upload(self, target: Upload) -> None:
+        """The client sends a file now, which goes there."""
+        self._channel.upload(target)
 
     def _send(self, data: bytes) -> None:
         self.started = True
@@ -105,15 +134,23 @@ class Sink:
 
     def send_ok(self, ok: OkPacket) -> None:
         """End a response without rows."""
-        self._send(encode_packet(build_ok(ok), self.sequence))
+        if self.more:
+            ok = replace(ok, status=ok.status | MORE_RESULTS)
+        self._end(build_ok(ok))
 
     def send_eof(self, eof: EofPacket) -> None:
         """End the rows."""
-        self._send(encode_packet(build_eof(eof), self.sequence))
+        if self.more:
+            eof = replace(eof, status=eof.status | MORE_RESULTS)
+        self._end(build_eof(eof))
 
     def send_error(self, error: ErrPacket) -> None:
         """End a response with an error, wherever it stands."""
-        self._send(encode_packet(build_err(error), self.sequence))
+        self._end(build_err(error))
+
+    def _end(self, payload: bytes) -> None:
+        self._send(encode_packet(payload, self.sequence))
+        self.sequence = (self.sequence + 1) & 0xFF
 
 
 class BinarySink(Sink):

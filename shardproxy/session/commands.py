@@ -10,9 +10,7 @@ from shardproxy.errors import (
     NOT_KILL_OWNER,
     PRIVILEGE,
     UNKNOWN_COMMAND,
-    UNKNOWN_DATABASE,
     UNKNOWN_THREAD,
-    UNSUPPORTED_STATEMENT,
     ProxyError,
 )
 from shardproxy.protocol.flags import Command
@@ -43,7 +41,7 @@ async def ping(session: Session, payload: bytes) -> None:
 
 async def init_db(session: Session, payload: bytes) -> None:
     """COM_INIT_DB."""
-    use_schema(session, payload[1:].decode("utf-8", "replace"))
+    await use_schema(session, payload[1:].decode("utf-8", "replace"))
     session.send_ok()
 
 
@@ -63,10 +61,11 @@ async def reset_connection(session: Session, payload: bytes) -> None:
 
 
 async def set_option(session: Session, payload: bytes) -> None:
-    """COM_SET_OPTION: multi-statements can be switched off, which they are."""
+    """COM_SET_OPTION: several statements in one command are allowed (0) or not (1)."""
     option, _ = read_int(payload, 1, 2)
-    if option != 1:
-        raise ProxyError(UNSUPPORTED_STATEMENT, "multi-statements are not supported yet")
+    if option > 1:
+        raise ProxyError(UNKNOWN_COMMAND, "Unknown command")
+    session.multi_statements = option == 0
     Sink(session.channel, session.state.status, session.first_sequence).send_eof(EofPacket(0, session.state.status))
 
 
@@ -115,14 +114,17 @@ async def fetch_rows(session: Session, payload: bytes) -> None:
     await session.prepared.fetch(payload)
 
 
-def kill_session(session: Session, thread_id: int) -> None:
-    """End a connection; raises `ProxyError` for one that does not exist or is another user's."""
+def kill_session(session: Session, thread_id: int, *, query: bool = False) -> None:
+    """End a connection, or only stop its statement; raises `ProxyError` for one that does not exist or is another user's."""
     victim = session.router.sessions.get(thread_id)
     if victim is None:
         raise ProxyError(UNKNOWN_THREAD, f"Unknown thread id: {thread_id}", plain=True)
     if victim.state.user != session.state.user:
         raise ProxyError(NOT_KILL_OWNER, f"You are not owner of thread {thread_id}", plain=True)
-    if victim is not session:
+    if query:
+        victim.cancel()
+        session.send_ok()
+    elif victim is not session:
         victim.kill()
         session.send_ok()
     else:
@@ -137,11 +139,12 @@ async def refuse_command(session: Session, payload: bytes) -> None:
     raise ProxyError(UNKNOWN_COMMAND, "Unknown command")
 
 
-def use_schema(session: Session, name: str) -> None:
-    """Choose the schema; there is one."""
-    if name != session.router.logical_schema:
-        raise ProxyError(UNKNOWN_DATABASE, f"Unknown database '{name}'", plain=True)
-    session.state.schema = name
+async def use_schema(session: Session, name: str) -> None:
+    """Choose the schema; raises `ProxyError` where there is none of that name for this user."""
+    state, router = session.state, session.router
+    await router.check_schema(state.user, name)
+    state.schema = name
+    state.kind = (*state.kind[:3], "" if name == router.logical_schema else name)
 
 
 COMMANDS: dict[int, Handler] = {

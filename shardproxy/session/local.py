@@ -64,7 +64,7 @@ async def _set(session: Session, statement: Statement, sink: Sink) -> None:
 async def _use(session: Session, statement: Statement, sink: Sink) -> None:
     if len(statement.tokens) != 2:
         raise ProxyError(SYNTAX, "You have an error in your SQL syntax near USE")
-    use_schema(session, unquote_name(statement.tokens[1].text))
+    await use_schema(session, unquote_name(statement.tokens[1].text))
     _ok(session, sink)
 
 
@@ -121,10 +121,10 @@ def _sql(statement: Statement) -> bytes:
 
 
 async def _kill(session: Session, statement: Statement, sink: Sink) -> None:
-    words = statement.words(4)
-    if "QUERY" in words or not words[-1].isdigit():
-        raise ProxyError(UNSUPPORTED_STATEMENT, "KILL QUERY is not supported yet; KILL <id> ends a connection")
-    kill_session(session, int(words[-1]))
+    words = statement.words(6)
+    if not words[-1].isdigit() or set(words[1:-1]) - {"HARD", "SOFT", "CONNECTION", "QUERY"}:
+        raise ProxyError(SYNTAX, "You have an error in your SQL syntax near KILL: a connection's number is expected")
+    kill_session(session, int(words[-1]), query="QUERY" in words)
 
 
 async def _unlock(session: Session, statement: Statement, sink: Sink) -> None:
@@ -146,7 +146,7 @@ async def _show(session: Session, statement: Statement, sink: Sink) -> None:
         start, count = _limit(statement)
         _rows(session, sink, columns, list(rows[start : start + count]), keep=True)
     elif words[1] in ("DATABASES", "SCHEMAS"):
-        names = sorted(["information_schema", session.router.logical_schema])
+        names = sorted({"information_schema", session.router.logical_schema, *await session.router.open_names()})
         like = _like(statement)
         header, pattern = ("Database", None) if like is None else (f"Database ({like})", _like_pattern(like))
         found = [name for name in names if pattern is None or pattern.fullmatch(name)]

@@ -8,14 +8,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from shardproxy.backends.catalog_builder import Finding
-from shardproxy.backends.engine import ConnectionKind
+from shardproxy.backends.engine import DEFAULT_KIND, ConnectionKind
 from shardproxy.backends.registry import Backends
 from shardproxy.config.loader import LoadedConfig
+from shardproxy.errors import NO_SCHEMA_RIGHT, UNKNOWN_DATABASE, ProxyError
 from shardproxy.planner.build import build_plan
 from shardproxy.planner.cache import PlanCache
-from shardproxy.planner.context import PlanContext, build_context
+from shardproxy.planner.context import PlanContext, Servers, build_context
 from shardproxy.planner.plan import AnyPlan
-from shardproxy.protocol.resultset import ColumnDefinition
+from shardproxy.planner.whole import plan_whole
+from shardproxy.protocol.resultset import ColumnDefinition, parse_row
 from shardproxy.sql.statement import Statement
 from shardproxy.telemetry.counters import Metrics
 from shardproxy.topology.catalog import Catalog
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
     from shardproxy.session.session import Session
 
 log = logging.getLogger(__name__)
+
+_OPEN_CACHES = 64
+# Schemas of a server's own, whose change could take it over: only for users that name them.
+_SERVERS_OWN = frozenset(("mysql", "sys", "performance_schema"))
 
 # A prepared statement's text, with the schema and the connection kind of whoever prepares it.
 DescriptionKey = tuple[bytes, str | None, ConnectionKind]
@@ -55,8 +61,8 @@ class Router:
         self.plan_hits = self.plan_misses = 0
         # Parameters and columns of prepared statements, as shards have told them.
         self.descriptions: dict[DescriptionKey, Description] = {}
-        # Plan caches of sessions that have not, and that have, chosen the schema.
-        self.plans: tuple[PlanCache, ...] = ()
+        # Plan caches by the schema that a session has chosen, or None.
+        self.plans: dict[str | None, PlanCache] = {}
         self._bind()
 
     @property
@@ -65,8 +71,8 @@ class Router:
         return not self.catalog.unread_shards and not self.draining
 
     def _bind(self) -> None:
-        self.context = context = build_context(self.topology, self.catalog, self.logical_schema)
-        for cache in self.plans:
+        self.context = context = build_context(self.topology, self.catalog, self.logical_schema, self._servers())
+        for cache in self.plans.values():
             self.plan_hits += cache.hits
             self.plan_misses += cache.misses
 
@@ -76,8 +82,59 @@ class Router:
 
             return PlanCache(self.limits.plan_cache, make)
 
-        self.plans = (build(False), build(True))
+        self.plans = {None: build(False), self.logical_schema: build(True)}
         self.descriptions = {}
+
+    def _servers(self) -> Servers:
+        engines = {shard: pool.engine for shard, pool in self.backends.pools.items() if pool.engine.relays}
+        return Servers(
+            {shard: engine.schema for shard, engine in engines.items()},
+            {shard: engine.address for shard, engine in engines.items()},
+            self.loaded.config.proxy.open_schemas or "",
+        )
+
+    def plans_of(self, schema: str | None) -> PlanCache:
+        """The plans of sessions that have chosen this schema; each of the open ones gets a cache when it is first used."""
+        found = self.plans.get(schema)
+        if found is None:
+            opened = self.context.open
+            assert opened is not None and schema is not None
+            whole = replace(opened, name=schema)
+            found = PlanCache(self.limits.plan_cache, lambda shape, literals: plan_whole(Statement(shape, literals), whole))
+            if len(self.plans) > _OPEN_CACHES:
+                self._bind()
+            self.plans[schema] = found
+        return found
+
+    async def check_schema(self, user: str, name: str) -> None:
+        """Raises `ProxyError` where there is no such schema, or the user may not use it."""
+        allowed = self.loaded.config.users[user].schemas if user in self.loaded.config.users else ()
+        if name != self.logical_schema and not await self._is_open(name, named=name in allowed):
+            raise ProxyError(UNKNOWN_DATABASE, f"Unknown database '{name}'", plain=True)
+        if allowed and name not in allowed:
+            raise ProxyError(NO_SCHEMA_RIGHT, f"Access denied for user '{user}'@'%' to database '{name}'", plain=True)
+
+    async def _is_open(self, name: str, *, named: bool) -> bool:
+        opened = self.context.open
+        if opened is None or name.lower() in opened.foreign or (name.lower() in _SERVERS_OWN and not named):
+            return False
+        return name in await self.open_names()
+
+    async def open_names(self) -> list[str]:
+        """The other schemas of the server that is open, its own ones left out."""
+        opened = self.context.open
+        if opened is None:
+            return []
+        pool = self.backends.pools[opened.shard]
+        connection = await pool.acquire(DEFAULT_KIND)
+        try:
+            result = await connection.query(b"SHOW DATABASES")
+        except BaseException:
+            pool.discard(connection)
+            raise
+        pool.release(connection)
+        names = [(parse_row(row, 1)[0] or b"").decode("utf-8", "replace") for row in result.rows]
+        return [name for name in names if name.lower() not in opened.foreign]
 
     def remember_description(self, key: DescriptionKey, description: Description) -> None:
         """Keep what a shard has told of a statement; all are dropped when they are too many or when tables have changed."""
@@ -93,7 +150,7 @@ class Router:
     @property
     def plan_cache_counts(self) -> tuple[int, int, int]:
         """Hits, misses and entries of the plan caches."""
-        caches = self.plans
+        caches = self.plans.values()
         hits = self.plan_hits + sum(cache.hits for cache in caches)
         return hits, self.plan_misses + sum(cache.misses for cache in caches), sum(len(cache) for cache in caches)
 

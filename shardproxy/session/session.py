@@ -29,10 +29,12 @@ from shardproxy.session.commands import COMMANDS, refuse_command
 from shardproxy.session.local import run_local
 from shardproxy.session.prepared import PreparedStatements
 from shardproxy.session.router import Router
+from shardproxy.session.several import run_several
 from shardproxy.session.short import ShortWay
 from shardproxy.session.variables import remember_user_variables
 from shardproxy.sql.fingerprint import expand_executable_comments, fingerprint, shape_within
 from shardproxy.sql.rows import first_row_only, has_rows
+from shardproxy.sql.split import split_statements
 from shardproxy.sql.statement import MAX_PARSED_BYTES
 
 log = logging.getLogger(__name__)
@@ -58,6 +60,9 @@ class Session:
         self.first_sequence = 1
         self.started_at = 0.0
         self.closed = False
+        # Whether the client may send several statements at once, and whether the last one failed.
+        self.multi_statements = False
+        self.failed = False
         self._task: asyncio.Task[None] | None = None
         self.short = ShortWay(self)
         self.prepared = PreparedStatements(self)
@@ -127,8 +132,13 @@ class Session:
                 self.statement = text = self.expanded(text)
                 packet = encode_packet(b"\x03" + text, 0)
             if len(text) > LONG_BYTES:
-                self.start(self._run_long(text))
+                self.start(self.run_text(text))
                 return
+            if self.multi_statements and b";" in text:
+                parts = split_statements(text)
+                if len(parts) > 1:
+                    self.start(run_several(self, parts))
+                    return
             shape, literals = fingerprint(text)
             plans = self.plans
             if len(shape) > LONG_SHAPE_BYTES and shape not in plans:
@@ -148,12 +158,29 @@ class Session:
             return
         self.start(self.run(plan, text, literals))
 
-    async def _plan_beside(self, plans: PlanCache, shape: bytes, text: bytes, literals: list[bytes]) -> None:
+    async def run_text(self, text: bytes, sink: Sink | None = None) -> None:
+        """Carry out a statement of any length, the long way. Raises what its planning raises."""
+        if len(text) > LONG_BYTES:
+            if sink is None and self.multi_statements and b";" in text:
+                parts = await asyncio.get_running_loop().run_in_executor(None, split_statements, text)
+                if len(parts) > 1:
+                    await run_several(self, parts)
+                    return
+            await self._run_long(text, sink)
+            return
+        shape, literals = fingerprint(text)
+        plans = self.plans
+        if len(shape) > LONG_SHAPE_BYTES and shape not in plans:
+            await self._plan_beside(plans, shape, text, literals, sink)
+        else:
+            await self.run(plans.get(shape, literals), text, literals, sink)
+
+    async def _plan_beside(self, plans: PlanCache, shape: bytes, text: bytes, literals: list[bytes], sink: Sink | None = None) -> None:
         """Plan a long statement in a thread: parsing takes long enough for other clients to notice."""
         built = await asyncio.get_running_loop().run_in_executor(None, plans.build, shape, literals)
-        await self.run(plans.add(shape, literals, built), text, literals)
+        await self.run(plans.add(shape, literals, built), text, literals, sink)
 
-    async def _run_long(self, text: bytes) -> None:
+    async def _run_long(self, text: bytes, sink: Sink | None) -> None:
         """Carry out a statement so long that reading it would hold up other clients: threads do that."""
         loop = asyncio.get_running_loop()
         plans = self.plans
@@ -162,20 +189,21 @@ class Session:
             shape, literals = fingerprint(await loop.run_in_executor(None, first_row_only, text))
             plan = plans.get(shape, literals)
             if isinstance(plan, Plan) and (plan.insert is not None or plan.template is None):
-                await self.run(plan.for_many_rows(), text, literals)
+                await self.run(plan.for_many_rows(), text, literals, sink)
                 return
         if len(text) > HUGE_BYTES and not await loop.run_in_executor(None, shape_within, text, MAX_PARSED_BYTES):
             raise ProxyError(TOO_COMPLEX, f"the statement is longer than {MAX_PARSED_BYTES} bytes, not counting its literals")
         shape, literals = fingerprint(text)
         if len(shape) > LONG_SHAPE_BYTES and shape not in plans:
-            await self._plan_beside(plans, shape, text, literals)
+            await self._plan_beside(plans, shape, text, literals, sink)
             return
-        await self.run(plans.get(shape, literals), text, literals)
+        await self.run(plans.get(shape, literals), text, literals, sink)
 
     @property
     def plans(self) -> PlanCache:
-        """The plans of sessions that have, or have not, chosen the schema."""
-        return self.router.plans[self.state.schema is not None]
+        """The plans of sessions that have chosen the same schema."""
+        plans = self.router.plans.get(self.state.schema)
+        return plans if plans is not None else self.router.plans_of(self.state.schema)
 
     def expanded(self, text: bytes) -> bytes:
         """A statement with what its executable comments say, where the shards' servers would execute it."""
@@ -218,7 +246,7 @@ class Session:
 
     async def _remembering(self, plan: Plan, text: bytes, work: Coroutine[Any, Any, Outcome]) -> Outcome:
         outcome = await work
-        if plan.pin == "user variable":
+        if plan.pin in ("user variable", "procedure call"):
             await remember_user_variables(self, text)
         return outcome
 
@@ -229,7 +257,7 @@ class Session:
         except ShardproxyError as error:
             self._fail(error, sink)
             return
-        sink.sequence = outcome.sequence
+        sink.sequence = outcome.sequence or sink.sequence
         self.end(plan, literals, outcome, sink)
 
     def answer_now(self, plan: AnyPlan, literals: list[bytes], work: Callable[[], Outcome], sink: Sink) -> None:
@@ -242,7 +270,7 @@ class Session:
             log.exception("internal error", extra={"client": self.state.thread_id})
             self.send_error(_internal_error())
         else:
-            sink.sequence = outcome.sequence
+            sink.sequence = outcome.sequence or sink.sequence
             self.end(plan, literals, outcome, sink)
         self.finished()
 
@@ -293,6 +321,7 @@ class Session:
             self.router.metrics.errors[error.spec.id] += 1
             fatal = fatal or error.fatal
         packet = ErrPacket(error.errno, error.sqlstate, message)
+        self.failed = True
         state.row_count = -1
         state.warnings = [(b"Error", b"%d" % error.errno, message.encode("utf-8", "replace"))]
         state.error_count = 1
@@ -336,6 +365,10 @@ class Session:
         fresh = ClientState(old.thread_id, old.user, old.host, old.schema, old.kind, old.codec)
         for name in ClientState.__slots__:
             setattr(old, name, getattr(fresh, name))
+
+    def cancel(self) -> None:
+        """Another session stops what this one is doing, not the session itself."""
+        self.leases.cancel()
 
     def kill(self) -> None:
         """Another session ends this one."""

@@ -124,6 +124,10 @@ class ShortWay:
         """A part of the response."""
         self._session.channel.write(data)
 
+    def relay_file(self, connection: Connection) -> None:
+        """LOAD DATA does not go this way."""
+        raise NotImplementedError
+
     def relay_end(self, connection: Connection, scanner: ResponseScanner) -> None:
         """The response is over: pass its end on, with this session's status."""
         session = self._session

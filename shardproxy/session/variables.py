@@ -131,10 +131,10 @@ async def _use_charset(session: Session, name: str, collation: str) -> None:
         # Only a server knows whether there is such a collation and whether it fits.
         connection = await session.leases.take(session.router.topology.default_shard)
         try:
-            await connection.set_kind((state.kind[0], charset.name, charset.collation))
+            await connection.set_kind((state.kind[0], charset.name, charset.collation, state.kind[3]))
         finally:
             session.leases.give(connection)
-    state.kind = (state.kind[0], charset.name, charset.collation)
+    state.kind = (state.kind[0], charset.name, charset.collation, state.kind[3])
     state.codec = charset.codec
 
 
@@ -260,7 +260,7 @@ async def remember_user_variables(session: Session, text: bytes) -> None:
     for i, token in enumerate(tokens):
         follows = i + 1 < len(tokens) and tokens[i + 1].text == ":="
         into = any(t.upper == "INTO" for t in tokens[max(0, i - 8) : i])
-        if token.kind is Kind.VARIABLE and not token.text.startswith("@@") and (follows or into):
+        if token.kind is Kind.VARIABLE and not token.text.startswith("@@") and (follows or into or tokens[0].upper == "CALL"):
             names.append(token.text)
     held = session.executor.last_connection
     if names and held is not None:

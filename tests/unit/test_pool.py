@@ -9,8 +9,8 @@ from shardproxy.backends.health import State
 from shardproxy.backends.pool import Pool
 from shardproxy.errors import NO_BACKEND, POOL_TIMEOUT, QUEUE_FULL, ProxyError
 
-LATIN1: ConnectionKind = (False, "latin1", "")
-FOUND_ROWS: ConnectionKind = (True, "utf8mb4", "")
+LATIN1: ConnectionKind = (False, "latin1", "", "")
+FOUND_ROWS: ConnectionKind = (True, "utf8mb4", "", "")
 
 
 class FakeConnection:
@@ -34,7 +34,7 @@ class FakeConnection:
 
     async def set_kind(self, kind: ConnectionKind) -> None:
         self.kinds_set += 1
-        self.kind = (self.kind[0], kind[1], kind[2])
+        self.kind = (self.kind[0], *kind[1:])
 
     async def reset(self) -> None:
         if self.fail_reset:

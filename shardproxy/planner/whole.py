@@ -1,0 +1,111 @@
+"""Schemas that live on one server as a whole: whatever a statement is, it goes there as it is.
+
+Nothing is parsed. What must be known is told from the tokens: what belongs to the session (transactions, settings, its ids and
+names), what changes tables, what leaves something behind on the connection, and what clients may not do.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from shardproxy.errors import CROSS_SHARD_JOIN, PRIVILEGE, UNSUPPORTED_STATEMENT, ProxyError
+from shardproxy.planner.context import WholeSchema
+from shardproxy.planner.ddl import name_at, subject_of
+from shardproxy.planner.plan import AnyPlan, DdlPlan, DdlStep, Kind, LocalPlan, Opcode, Plan, Route
+from shardproxy.planner.template import Template, pieces, session_value_edits, template_of
+from shardproxy.planner.words import (
+    LOCAL_VERBS,
+    NOT_FOR_CLIENTS,
+    gives_last_insert_id,
+    is_local_question,
+    leaves_behind,
+    named,
+    writes_file,
+)
+from shardproxy.sql.lexer import Kind as TokenKind
+from shardproxy.sql.lexer import Token, is_name, unquote_name
+from shardproxy.sql.statement import Statement
+
+_READS = frozenset(("SELECT", "WITH", "VALUES", "TABLE", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "HELP", "CHECKSUM", "DO"))
+_WRITES = {"INSERT": Kind.INSERT, "REPLACE": Kind.INSERT, "UPDATE": Kind.UPDATE, "DELETE": Kind.DELETE}
+_SCHEMA_CHANGES = frozenset(("CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME", "ANALYZE", "OPTIMIZE", "REPAIR", "CHECK"))
+_ACCOUNTS = frozenset(("USER", "ROLE", "SERVER", "TABLESPACE", "LOGFILE", "RESOURCE", "UNDO", "INSTANCE"))
+_LASTING = {
+    "CALL": "procedure call",
+    "HANDLER": "handler",
+    "LOCK": "table lock",
+    "XA": "distributed transaction",
+}
+
+
+def plan_whole(statement: Statement, schema: WholeSchema) -> AnyPlan:
+    """Plan one statement. Raises `ProxyError` for what no client may do."""
+    tokens = statement.tokens
+    verb = statement.verb
+    if verb in LOCAL_VERBS or is_local_question(statement):
+        return LocalPlan(verb)
+    if verb in NOT_FOR_CLIENTS:
+        raise ProxyError(PRIVILEGE, f"{verb} is not for the proxy: do it on the shards' servers")
+    words = [token.upper for token in tokens]
+    if writes_file(words):
+        raise ProxyError(PRIVILEGE, "INTO OUTFILE would write a file on a shard's server")
+    if gives_last_insert_id(words) and verb not in _WRITES:
+        raise ProxyError(UNSUPPORTED_STATEMENT, "LAST_INSERT_ID(expression) is supported in INSERT and UPDATE only")
+    _check_foreign(tokens, schema)
+    template = _template(statement)
+    if verb in _SCHEMA_CHANGES:
+        return _change(statement, schema, template)
+    if verb == "LOAD" and "LOCAL" not in words[:5]:
+        raise ProxyError(PRIVILEGE, "LOAD DATA without LOCAL would read a file of a shard's server")
+    reads = verb in _READS and not schema.may_write(tokens)
+    return Plan(
+        Kind.SHOW if verb in ("SHOW", "DESCRIBE", "DESC", "EXPLAIN") else _WRITES.get(verb, Kind.SELECT),
+        Route(Opcode.FIXED, schema.shard),
+        template,
+        writes=not reads,
+        locks=reads and ("UPDATE" in words or "LOCK" in words or "SHARE" in words) and verb in ("SELECT", "WITH", "("),
+        pin=_LASTING.get(verb, "") or leaves_behind(statement),
+        calc_found_rows="SQL_CALC_FOUND_ROWS" in words,
+        local_file=verb == "LOAD",
+        whole=True,
+    )
+
+
+def _template(statement: Statement) -> Template | None:
+    edits = session_value_edits(statement.tokens)
+    if not edits:
+        return None
+    return template_of(pieces(statement, 0, statement.tokens[-1].end, named(statement, edits)))
+
+
+def _check_foreign(tokens: list[Token], schema: WholeSchema) -> None:
+    """Refuse a name that is qualified by a schema whose tables are spread over shards."""
+    if not schema.foreign:
+        return
+    for before, token in pairwise(tokens):
+        if token.text == "." and is_name(before) and unquote_name(before.text).lower() in schema.foreign:
+            raise ProxyError(CROSS_SHARD_JOIN, f"schema '{unquote_name(before.text)}' is sharded: choose it, and name its tables there")
+
+
+def _change(statement: Statement, schema: WholeSchema, template: Template | None) -> AnyPlan:
+    """A schema change, or the upkeep of tables."""
+    tokens = statement.tokens
+    verb, subject = statement.verb, subject_of(tokens)
+    if subject in ("DATABASE", "SCHEMA"):
+        if not schema.may_create:
+            raise ProxyError(PRIVILEGE, f"{verb} {subject} is not for the proxy: do it on the shards' servers")
+        at = next(i for i, token in enumerate(tokens) if token.upper == subject) + 1
+        while at < len(tokens) - 1 and tokens[at].upper in ("IF", "NOT", "EXISTS"):
+            at += 1
+        name = name_at(tokens, at)[1] if at < len(tokens) and is_name(tokens[at]) else schema.name
+        if name.lower() in schema.foreign:
+            raise ProxyError(PRIVILEGE, f"schema '{name}' is one of the proxy's own")
+    elif subject in _ACCOUNTS:
+        raise ProxyError(PRIVILEGE, f"{verb} {subject} is not for the proxy: do it on the shards' servers")
+    text = template or template_of(pieces(statement, 0, tokens[-1].end))
+    if verb in ("ANALYZE", "OPTIMIZE", "REPAIR", "CHECK"):
+        # They answer with rows.
+        return Plan(Kind.DDL, Route(Opcode.FIXED, schema.shard), template, writes=True, whole=True)
+    temporary = any(token.upper == "TEMPORARY" and token.kind is TokenKind.WORD for token in tokens[1:5])
+    dropped = name if verb == "DROP" and subject in ("DATABASE", "SCHEMA") else ""
+    return DdlPlan((DdlStep(text, (schema.shard,), ""),), temporary=temporary, dropped_schema=dropped, whole=True)
