@@ -35,12 +35,20 @@ def main() -> int:
         print("\n".join(program.id for program in programs))
         return 0
     with open_lab(programs) as lab:
-        rows = [_row(program, options, lab) for program in programs]
+        rows = []
+        for program in programs:
+            rows.append(_row(program, options, lab))
+            if not options.against:
+                results.keep(_store(), rows[-1])
     _show(rows, options)
     unknown = [] if options.against else list(_unknown_failures(rows, options.targets))
     if unknown:
         print("\nFails through the proxy, and is not in known.toml:\n" + "\n".join(unknown))
     return 1 if unknown else 0
+
+
+def _store() -> Path:
+    return cache_root() / "results.json"
 
 
 def _chosen(options: Options) -> list[Program]:
@@ -78,14 +86,9 @@ def _run(program: Program, target: Target, cache: Path, row: Row, options: Optio
 def _show(rows: Sequence[Row], options: Options) -> None:
     """The table; and everything found so far into the document, when asked."""
     print("\n" + report.terminal_table(rows, ["against"] if options.against else options.targets))
-    if options.against:
-        return
-    store = cache_root() / "results.json"
-    kept = results.load(store)
-    kept |= {row.id: results.merge(kept.get(row.id), row) for row in rows}
-    results.save(store, kept)
     if options.write:
         present = {program.id for program in load_programs()}
+        kept = results.load(_store())
         _DOCUMENT.write_text(report.document([row for key, row in kept.items() if key in present], load_known()))
         print(f"\nwrote {_DOCUMENT.relative_to(REPO)}")
 

@@ -1,9 +1,10 @@
 """What runs of the matrix found, kept from run to run: a matrix is long, and is often run language by language."""
 
 import datetime
+import fcntl
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +73,20 @@ def save(path: Path, rows: dict[str, Row]) -> None:
     new.replace(path)
 
 
+def keep(path: Path, row: Row) -> None:
+    """Add one row to what is kept; other runs may do the same at the same time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        rows = load(path)
+        save(path, rows | {row.id: merge(rows.get(row.id), row)})
+
+
 def merge(old: Row | None, new: Row) -> Row:
     """The new row, with the targets of the old one that were not run again; another version is another program."""
-    if old is not None and old.version == new.version:
-        new.targets = old.targets | new.targets
-    return new
+    if old is None or old.version != new.version:
+        return new
+    return replace(new, targets=old.targets | new.targets)
 
 
 def _row(value: dict[str, Any]) -> Row:
