@@ -8,7 +8,7 @@ from types import FrameType
 
 from tests.compat import report, results
 from tests.compat.known import load_known
-from tests.compat.manifest import BadManifest, Program, load_programs
+from tests.compat.manifest import Program, load_readable
 from tests.compat.options import Options, parse_options
 from tests.compat.outcome import run_program
 from tests.compat.results import Row
@@ -23,11 +23,7 @@ def main() -> int:
     """Run what is wanted. Exit codes: 0 done, 1 something fails through the proxy that is not known to, 2 usage."""
     options = parse_options(None)
     signal.signal(signal.SIGTERM, _end)
-    try:
-        programs = _chosen(options)
-    except BadManifest as error:
-        print(error, file=sys.stderr)
-        return 2
+    programs = _chosen(options)
     if not programs:
         print("No program is called that; --list names them.", file=sys.stderr)
         return 2
@@ -52,7 +48,10 @@ def _store() -> Path:
 
 
 def _chosen(options: Options) -> list[Program]:
-    return [program for program in load_programs() if not options.only or any(program.matches(pattern) for pattern in options.only)]
+    programs, faults = load_readable()
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return [program for program in programs if not options.only or any(program.matches(pattern) for pattern in options.only)]
 
 
 def _row(program: Program, options: Options, lab: Lab) -> Row:
@@ -87,7 +86,7 @@ def _show(rows: Sequence[Row], options: Options) -> None:
     """The table; and everything found so far into the document, when asked."""
     print("\n" + report.terminal_table(rows, ["against"] if options.against else options.targets))
     if options.write:
-        present = {program.id for program in load_programs()}
+        present = {program.id for program in load_readable()[0]}
         kept = results.load(_store())
         _DOCUMENT.write_text(report.document([row for key, row in kept.items() if key in present], load_known()))
         print(f"\nwrote {_DOCUMENT.relative_to(REPO)}")

@@ -11,8 +11,8 @@ from typing import Any
 CLIENTS = Path(__file__).parent / "clients"
 
 # Those that may stand at the top of the file, for all its programs, and in a program, for that one.
-_SHARED = {"requires", "files", "sources", "setup", "build", "environment", "setup_timeout_s", "timeout_s"}
-_OWN = {"name", "run", "version"}
+_SHARED = {"requires", "files", "sources", "setup", "build", "environment", "setup_timeout_s", "timeout_s", "version"}
+_OWN = {"name", "run"}
 
 Command = tuple[str, ...]
 
@@ -60,6 +60,18 @@ def load_programs(directory: Path = CLIENTS) -> list[Program]:
     return [program for path in sorted(directory.glob("*/programs.toml")) for program in load_file(path)]
 
 
+def load_readable(directory: Path = CLIENTS) -> tuple[list[Program], list[BadManifest]]:
+    """The programs of all files that can be read, and what is wrong with the others: one language does not stop the rest."""
+    programs: list[Program] = []
+    faults: list[BadManifest] = []
+    for path in sorted(directory.glob("*/programs.toml")):
+        try:
+            programs += load_file(path)
+        except BadManifest as error:
+            faults.append(error)
+    return programs, faults
+
+
 def load_file(path: Path) -> list[Program]:
     """The programs of one language."""
     try:
@@ -85,7 +97,7 @@ def _programs(path: Path, top: Mapping[str, Any]) -> Iterator[Program]:
                 source=path.parent,
                 name=str(own["name"]),
                 run=_command(own["run"]),
-                version=_command(own.get("version", [])),
+                version=_command(keys.get("version", [])),
                 environment=_strings(top.get("environment", {})) | _strings(own.get("environment", {})),
                 requires=tuple(keys.get("requires", [])),
                 files=tuple(keys.get("files", [])),
