@@ -217,14 +217,14 @@ async function ownTransactions(driver) {
       holds(end === error, `ended with ${end}`);
     });
     await step('nested', () => db.transaction(async (trx) => {
-      await insert(3, trx);
+      await insert(5, trx);
       await trx.transaction(async (inner) => {
-        await insert(4, inner);
+        await insert(6, inner);
         throw new Error('on purpose');
       }).catch(() => {});
-      equal(await trx(ORDERS_TABLE).where({ id: 3 }).forUpdate().pluck('id'), [3], 'row read for update');
+      equal(await trx(ORDERS_TABLE).where({ id: 5 }).forUpdate().pluck('id'), [5], 'row read for update');
     }));
-    await step('afterwards', async () => equal(await db(ORDERS_TABLE).orderBy('id').pluck('id'), [1, 3], 'ids'));
+    await step('afterwards', async () => equal(await db(ORDERS_TABLE).orderBy('id').pluck('id'), [1, 5], 'ids'));
   });
 }
 

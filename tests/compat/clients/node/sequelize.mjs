@@ -228,16 +228,16 @@ async function ownTransactions(driver) {
       holds(end === error, `ended with ${end}`);
     });
     await step('nested', () => sequelize.transaction(async (transaction) => {
-      await insert(3, transaction);
+      await insert(5, transaction);
       const inner = await sequelize.transaction({ transaction });
-      await insert(4, inner);
+      await insert(6, inner);
       await inner.rollback();
-      const locked = await Order.findByPk(3, { transaction, lock: transaction.LOCK.UPDATE });
-      equal(Number(locked.id), 3, 'row read for update');
+      const locked = await Order.findByPk(5, { transaction, lock: transaction.LOCK.UPDATE });
+      equal(Number(locked.id), 5, 'row read for update');
     }));
     await step('afterwards', async () => {
       const ids = await sequelize.query(`SELECT id FROM ${Order.tableName} ORDER BY id`, { type: QueryTypes.SELECT });
-      equal(ids.map(({ id }) => Number(id)), [1, 3], 'ids');
+      equal(ids.map(({ id }) => Number(id)), [1, 5], 'ids');
     });
   });
 }

@@ -114,7 +114,7 @@ export async function reset(driver) {
           await clear(session);
           await clean(session);
         } finally {
-          await session.query('ROLLBACK');
+          await session.query('ROLLBACK').catch(() => {});
         }
       });
     }

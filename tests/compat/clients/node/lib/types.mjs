@@ -5,6 +5,9 @@ import { equal, holds } from './compat.mjs';
 const ALL_BYTES = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
 const DOCUMENT = { name: 'Zoë 😀', list: [1, 2.5, null, true], deep: { empty: {}, 'ключ': '"\\/\n' } };
 
+// Where the table is sharded, these are on different shards.
+const IDS = [1, 5, 6];
+
 // [column, SQL type, kind, value, value]; integers are texts, as the largest do not fit a JavaScript number.
 const COLUMNS = [
   ['c_tiny', 'TINYINT', 'integer', '-128', '127'],
@@ -44,14 +47,14 @@ export const DEFINITION = ['id BIGINT PRIMARY KEY', ...COLUMNS.map(({ name, type
 export function parameters(integer = (text) => text) {
   const convert = { integer, json: JSON.stringify };
   const row = (index) => COLUMNS.map(({ kind, values }) => (convert[kind] ?? ((value) => value))(values[index]));
-  return [[1, ...row(0)], [2, ...row(1)], [3, ...COLUMNS.map(() => null)]];
+  return [[IDS[0], ...row(0)], [IDS[1], ...row(1)], [IDS[2], ...COLUMNS.map(() => null)]];
 }
 
 export const INSERT = (table) => `INSERT INTO ${table} VALUES (?${', ?'.repeat(COLUMNS.length)})`;
 
 /** Compare the rows of the table, ordered by id, with what went in. `exactFloats`: a FLOAT came in its binary form. */
 export function compare(rows, { exactFloats }) {
-  equal(rows.map((row) => Number(row.id)), [1, 2, 3], 'ids');
+  equal(rows.map((row) => Number(row.id)), IDS, 'ids');
   const wrong = [];
   for (const [index, row] of rows.entries()) {
     for (const { name, kind, values } of COLUMNS) {
