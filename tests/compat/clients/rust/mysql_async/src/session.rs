@@ -92,7 +92,7 @@ pub async fn reset() -> Outcome {
 }
 
 async fn soil(conn: &mut Conn, people: &str) -> Outcome {
-    conn.query_drop("SET @kept = 'user variable', SESSION sql_mode = 'ANSI_QUOTES'").await?;
+    conn.query_drop("SET @kept = 'user variable', SESSION sql_mode = 'NO_ZERO_DATE'").await?;
     conn.query_drop(format!("CREATE TEMPORARY TABLE {} (id INT)", name("scratch"))).await?;
     conn.query_drop("BEGIN").await?;
     conn.query_drop(format!("INSERT INTO {people} (id, name) VALUES (1, 'open')")).await?;
@@ -103,7 +103,7 @@ async fn clean(conn: &mut Conn, people: &str) -> Outcome {
     let mut other = open().await?;
     same("open transaction", 0, one(&mut other, &format!("SELECT COUNT(*) FROM {people}")).await?)?;
     same("user variable", None, one::<Option<String>>(conn, "SELECT @kept").await?)?;
-    holds("sql_mode", one::<String>(conn, "SELECT @@SESSION.sql_mode").await? != "ANSI_QUOTES")?;
+    holds("sql_mode", one::<String>(conn, "SELECT @@SESSION.sql_mode").await? != "NO_ZERO_DATE")?;
     fails("temporary table", 1146, conn.query_drop(format!("SELECT * FROM {}", name("scratch"))).await)?;
     same("schema", env("DATABASE"), one(conn, "SELECT DATABASE()").await?)
 }

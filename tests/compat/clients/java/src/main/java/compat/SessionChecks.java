@@ -145,14 +145,14 @@ final class SessionChecks {
         try (Connection connection = client.openResettable(); Connection other = client.open()) {
             String people = Client.people(connection);
             run(connection, "SET @kept = 'user variable'");
-            run(connection, "SET SESSION sql_mode = 'ANSI_QUOTES'");
+            run(connection, "SET SESSION sql_mode = 'NO_ZERO_DATE'");
             run(connection, "CREATE TEMPORARY TABLE " + Env.name("scratch") + " (id INT)");
             connection.setAutoCommit(false);
             run(connection, "INSERT INTO " + people + " (id, name) VALUES (1, 'open')");
             client.reset(connection);
             same("open transaction", "0", one(other, "SELECT COUNT(*) FROM " + people));
             same("user variable", null, one(connection, "SELECT @kept"));
-            that("sql_mode", !one(connection, "SELECT @@SESSION.sql_mode").equals("ANSI_QUOTES"));
+            that("sql_mode", !one(connection, "SELECT @@SESSION.sql_mode").equals("NO_ZERO_DATE"));
             same("temporary table", 1146, failure(() -> one(connection, "SELECT COUNT(*) FROM " + Env.name("scratch"))).getErrorCode());
             same("schema", Env.DATABASE, one(connection, "SELECT DATABASE()"));
             same("no lock left", 1, run(other, "INSERT INTO " + people + " (id, name) VALUES (1, 'other')"));
