@@ -3,13 +3,18 @@
 import hashlib
 import socket
 import ssl
+import zlib
 from typing import NamedTuple, Self
+
+import zstandard
 
 CONNECT_WITH_DB = 1 << 3
 PROTOCOL_41 = 1 << 9
 SSL = 1 << 11
 SECURE_CONNECTION = 1 << 15
 PLUGIN_AUTH = 1 << 19
+COMPRESS = 1 << 5
+ZSTD = 1 << 26
 LOGIN_FLAGS = 1 | PROTOCOL_41 | 1 << 13 | SECURE_CONNECTION | 1 << 17 | PLUGIN_AUTH
 
 
@@ -45,6 +50,11 @@ class WireClient:
         self.salt = b""
         self.greeting = b""
         self._buffer = b""
+        # The capability by which it compresses, what has come compressed, the numbers that has had, and the one that must be next.
+        self.compression = 0
+        self.compressed = b""
+        self.numbers: list[int] = []
+        self.number: int | None = 0
         self._tls: ssl.SSLObject | None = None
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
 
@@ -58,6 +68,18 @@ class WireClient:
 
     def send(self, data: bytes) -> None:
         """Send bytes as they are, through TLS once that has started."""
+        if self.compression:
+            data = self.compress(data)
+        self.send_raw(data)
+
+    def compress(self, data: bytes, number: int = 0) -> bytes:
+        """One compressed packet; what is read next must be the answer to it."""
+        self.number = number + 1
+        packed = zlib.compress(data) if self.compression == COMPRESS else zstandard.compress(data)
+        return compressed_packet(packed, number, len(data))
+
+    def send_raw(self, data: bytes) -> None:
+        """Send bytes uncompressed, through TLS once that has started."""
         if self._tls is not None:
             self._tls.write(data)
             data = self._outgoing.read()
@@ -87,14 +109,32 @@ class WireClient:
         if not data:
             raise ClosedError
         if self._tls is None:
-            self._buffer += data
+            self._expand(data)
             return
         self._incoming.write(data)
         try:
             while part := self._tls.read(1 << 16):
-                self._buffer += part
+                self._expand(part)
         except ssl.SSLWantReadError:
             pass
+
+    def _expand(self, data: bytes) -> None:
+        """Add what came to what can be read. Compressed packets must be numbered without a gap, as the C libraries demand, unless
+        `number` is None."""
+        if not self.compression:
+            self._buffer += data
+            return
+        self.compressed += data
+        while len(self.compressed) >= 7 and len(self.compressed) >= (end := 7 + int.from_bytes(self.compressed[:3], "little")):
+            head, data, self.compressed = self.compressed[:7], self.compressed[7:end], self.compressed[end:]
+            self.numbers.append(head[3])
+            if self.number is not None:
+                assert head[3] == self.number & 0xFF, (head, self.number)
+                self.number += 1
+            if size := int.from_bytes(head[4:], "little"):
+                data = zlib.decompress(data) if self.compression == COMPRESS else zstandard.decompress(data)
+                assert len(data) == size
+            self._buffer += data
 
     def is_closed(self) -> bool:
         """Read whatever still comes; True where the other side then closes, False where it is silent."""
@@ -144,15 +184,18 @@ class WireClient:
         flags: int = LOGIN_FLAGS,
         *,
         tls: bool = False,
+        compression: int = 0,
     ) -> Self:
         """Read the greeting and log in by mysql_native_password; raises AssertionError where that is refused."""
         self.read_greeting()
+        flags |= compression
         if tls:
             self.start_tls(flags)
         scramble = native_scramble(password.encode(), self.salt)
         self.send_packet(login_payload(user, scramble, database, flags), 2 if tls else 1)
         answer = self.read_packet()
         assert answer[:1] == b"\0", answer
+        self.compression = compression
         return self
 
     # -- commands
@@ -192,6 +235,11 @@ class WireClient:
 def packet(payload: bytes, sequence: int = 0) -> bytes:
     """Frame one payload of less than 16 MB."""
     return len(payload).to_bytes(3, "little") + bytes((sequence & 0xFF,)) + payload
+
+
+def compressed_packet(data: bytes, number: int, size: int) -> bytes:
+    """Frame what is compressed already; `size` is what it announces, 0 for data that is not compressed."""
+    return len(data).to_bytes(3, "little") + bytes((number & 0xFF,)) + size.to_bytes(3, "little") + data
 
 
 def err(payload: bytes) -> Err:
