@@ -62,6 +62,7 @@ CANNOT_EXPAND = _spec("SP1016", 1157, "08S01", Fault.CLIENT, "a compressed packe
 PRIVILEGE = _spec("SP1014", 1227, "42000", Fault.CLIENT, "access denied; a privilege is missing")
 UNKNOWN_STATEMENT = _spec("SP1020", 1243, "HY000", Fault.CLIENT, "unknown prepared statement")
 NO_CURSOR = _spec("SP1021", 1421, "HY000", Fault.CLIENT, "the prepared statement has no open cursor")
+WRONG_ARGUMENTS = _spec("SP1025", 1210, "HY000", Fault.CLIENT, "wrong number of values for a prepared statement")
 TOO_MANY_STATEMENTS = _spec("SP1022", 1461, "42000", Fault.CLIENT, "too many prepared statements")
 
 # Names and syntax

@@ -16,10 +16,12 @@ from shardproxy.protocol.packets import EofPacket, OkPacket
 from shardproxy.protocol.resultset import ColumnDefinition
 from shardproxy.protocol.scanner import ResponseScanner
 
-# Connections of one kind are interchangeable: CLIENT_FOUND_ROWS, then character set and collation, then the schema where it is not
-# the shard's own.
-ConnectionKind = tuple[bool, str, str, str]
-DEFAULT_KIND: ConnectionKind = (False, "utf8mb4", "", "")
+# Session variables by name, with the literals they are set to; sorted, so that equal settings are equal.
+Settings = tuple[tuple[str, bytes], ...]
+# Connections of one kind are interchangeable: CLIENT_FOUND_ROWS, then character set and collation, the schema where it is not the
+# shard's own, and session variables.
+ConnectionKind = tuple[bool, str, str, str, Settings]
+DEFAULT_KIND: ConnectionKind = (False, "utf8mb4", "", "", ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,12 +207,17 @@ class MySQLConnection(asyncio.Protocol):
         await self._start(bytes((Command.SET_OPTION, 1, 0)), reader)
 
     async def set_kind(self, kind: ConnectionKind) -> None:
-        """Change the character set and the schema; FOUND_ROWS cannot change."""
+        """Change the character set, the schema and the session variables; FOUND_ROWS cannot change."""
         if kind[3] != self.kind[3]:
             await self._start(bytes((Command.INIT_DB,)) + (kind[3] or self.schema).encode(), ResultReader())
-            self.kind = (*self.kind[:3], kind[3])
+            self.kind = (*self.kind[:3], kind[3], self.kind[4])
         tail = f" COLLATE '{kind[2]}'" if kind[2] else ""
-        await self.query(f"SET NAMES '{kind[1]}'{tail}".encode())
+        wanted = dict(kind[4])
+        # In this order: NAMES sets variables that may have been set by themselves before, or are to be.
+        parts = [b"SESSION %s = DEFAULT" % name.encode() for name, _ in self.kind[4] if name not in wanted]
+        parts.append(f"NAMES '{kind[1]}'{tail}".encode())
+        parts += [b"SESSION %s = %s" % (name.encode(), value) for name, value in kind[4]]
+        await self.query(b"SET " + b", ".join(parts))
         self.kind = (self.kind[0], *kind[1:])
 
     async def reset(self) -> None:
@@ -220,6 +225,8 @@ class MySQLConnection(asyncio.Protocol):
         await self._start(bytes((Command.RESET_CONNECTION,)), ResultReader())
         self.primed = 0
         self.statements.clear()
+        # The server is back at its defaults, but for the schema, which may be another one or gone.
+        self.kind = (*self.kind[:3], "?" if self._initial_kind[3] else self.kind[3], ())
         await self.set_kind(self._initial_kind)
 
     async def _start(self, payload: bytes, reader: Reader) -> MySQLStream:

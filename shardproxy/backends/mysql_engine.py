@@ -96,7 +96,7 @@ class MySQLEngine:
         connection = MySQLConnection(self.shard, self.schema, kind, writer.transport, thread_id, self._kill_later, self.settings.statements)
         connection.on_cancel = self._cancel_later
         # What it is set to so far.
-        connection.kind = (kind[0], "utf8mb4", "", "")
+        connection.kind = (kind[0], *DEFAULT_KIND[1:])
         # A StreamWriter that is collected closes its transport.
         connection.keep = writer
         writer.transport.set_protocol(connection)
@@ -201,5 +201,5 @@ async def _set_kind(connection: MySQLConnection, kind: ConnectionKind) -> None:
     try:
         await connection.set_kind(kind)
     except ServerError:
-        await connection.set_kind((kind[0], kind[1], "", kind[3]))
+        await connection.set_kind((kind[0], kind[1], "", *kind[3:]))
         connection.kind = kind

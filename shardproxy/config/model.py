@@ -92,6 +92,8 @@ class ProxySettings(Section):
     open_schemas: str | None = Field(
         None, description="a shard whose server's other schemas clients may use, create and drop, each under its own name"
     )
+    version: str | None = Field(None, description="what the greeting and VERSION() say; default: what the default shard's server says")
+    local_infile: bool = Field(True, description="whether clients may load a file of theirs with LOAD DATA LOCAL INFILE")
     store: str = Field("sqlite:///topology.db", description="where the topology is kept; relative to this file")
     auth_plugin: Literal["mysql_native_password", "caching_sha2_password"] = Field(
         "mysql_native_password", description="what the greeting offers; a client that uses the other one is served too"
@@ -175,6 +177,15 @@ class User(Section):
     )
 
     schemas: tuple[str, ...] = Field((), description="the schemas the user may choose; default: the logical one and all open ones")
+    settings: dict[str, int | str] = Field({}, description="session variables that the user's sessions begin with, as sql_mode")
+
+    @field_validator("settings")
+    @classmethod
+    def _settings(cls, value: dict[str, int | str]) -> dict[str, int | str]:
+        for name in value:
+            if not re.fullmatch("[a-z][a-z0-9_]*", name):
+                raise ValueError(f"{name!r} is no name of a session variable")
+        return value
 
 
 class Replica(Section):

@@ -80,7 +80,7 @@ class Executor:
                 outcome = await self._single(plan, *next(iter(texts.items())), sink, call)
             elif plan.reference_write:
                 outcome = await reference_write(
-                    leases, texts, clock_is_set="SESSION timestamp" in state.settings, chooses_ids=plan.auto_slots is None
+                    leases, texts, clock_is_set=state.variable("timestamp") is not None, chooses_ids=plan.auto_slots is None
                 )
             elif plan.writes:
                 outcome = await scatter_write(leases, texts, in_turn=plan.kind is not Kind.INSERT)

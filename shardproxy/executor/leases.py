@@ -7,7 +7,8 @@ has touched until it is reset or ends.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from itertools import count
 
 from shardproxy.backends.engine import Connection
@@ -144,6 +145,20 @@ class Leases:
             for characteristic in state.next_characteristics:
                 await connection.query(b"SET TRANSACTION " + characteristic.encode())
             state.next_characteristics.clear()
+
+    @contextlib.asynccontextmanager
+    async def borrowed(self, shard: str) -> AsyncIterator[Connection]:
+        """A connection for a few statements of the proxy's own in the session's place; it is given back however that ends."""
+        connection = await self.take(shard)
+        try:
+            yield connection
+        except ServerError:
+            self.give(connection)
+            raise
+        except BaseException:
+            self.drop(connection)
+            raise
+        self.give(connection)
 
     async def describe(self, shard: str, text: bytes) -> BackendStatement | None:
         """What the shard says of a statement to be prepared; nothing is begun or pinned for that. None for a row engine."""

@@ -18,8 +18,8 @@ _NUMBER = re.compile(rb"\d+")
 @dataclass(slots=True)
 class Outcome:
     """`rows` is the number of rows sent, or -1 for a statement without a result set. `sequence` is the number of the packet that
-    ends the response, which the session builds, or 0 where its sink has counted. `merged` says that `rows` counts those that OFFSET skipped already; `found` is
-    what SQL_CALC_FOUND_ROWS counted, or -1."""
+    ends the response, which the session builds, or 0 where its sink has counted. `merged` says that `rows` counts those that OFFSET
+    skipped already; `found` is what SQL_CALC_FOUND_ROWS counted, or -1."""
 
     rows: int = -1
     affected: int = 0

@@ -14,8 +14,8 @@ Warning_ = tuple[bytes, bytes, bytes]
 class ClientState:
     """The session's variables and what its last statement left.
 
-    `settings` maps a session variable (or user variable, `@name`) to the SQL literal it was set to; `settings_version` grows
-    with each change, so that a connection can tell whether it is up to date.
+    `kind` holds its session variables. `settings` maps a user variable, `@name`, to the SQL literal it was set to;
+    `settings_version` grows with each change, so that a connection can tell whether it is up to date.
     """
 
     thread_id: int
@@ -35,6 +35,10 @@ class ClientState:
     found_rows: int = 0
     warnings: list[Warning_] = field(default_factory=list)
     error_count: int = 0
+
+    def variable(self, name: str) -> bytes | None:
+        """The literal that a session variable was set to, or None where it has not been set."""
+        return dict(self.kind[4]).get(name)
 
     @property
     def status(self) -> int:

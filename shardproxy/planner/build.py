@@ -41,6 +41,13 @@ from shardproxy.sql.statement import Statement
 from shardproxy.topology.topology import Scheme
 
 _SEQUENCE_FUNCTIONS = frozenset(("NEXTVAL", "LASTVAL", "SETVAL"))
+# Statements that servers carry out and the proxy does not; any other first word is an error in the syntax.
+_KNOWN_TO_SERVERS = frozenset(
+    (
+        "ANALYZE", "BINLOG", "CACHE", "CALL", "CHECK", "CHECKSUM", "GET", "HANDLER", "HELP", "IMPORT", "LOCK", "OPTIMIZE", "REPAIR",
+        "RESIGNAL", "SIGNAL", "XA",
+    )
+)  # fmt: skip
 _SELECTS = frozenset(("SELECT", "WITH", "VALUES", "TABLE"))
 
 
@@ -48,11 +55,11 @@ def build_plan(statement: Statement, context: PlanContext, *, selected: bool = T
     """Plan one statement. `selected` is whether the session has chosen the schema. Raises `ProxyError` for a refusal."""
     if not statement.tokens:
         raise ProxyError(SYNTAX, "You have an error in your SQL syntax")
-    if any(token.text == ";" for token in statement.tokens):
-        raise ProxyError(SYNTAX, "You have an error in your SQL syntax near ';': one statement at a time")
     verb = statement.verb
     if context.whole is not None and selected:
         return plan_whole(statement, context.whole)
+    if any(token.text == ";" for token in statement.tokens):
+        raise ProxyError(SYNTAX, "You have an error in your SQL syntax near ';': one statement at a time")
     if context.open is not None and verb in ("CREATE", "ALTER", "DROP") and subject_of(statement.tokens) in ("DATABASE", "SCHEMA"):
         return plan_whole(statement, context.open)
     edits = [*session_value_edits(statement.tokens), *_qualifier_edits(statement.tokens, context.logical_schema)]
@@ -83,6 +90,8 @@ def _plan_question(statement: Statement, context: PlanContext, edits: list[Edit]
         return _plan_tableless(statement, context, edits)
     if verb in NOT_FOR_CLIENTS:
         raise ProxyError(PRIVILEGE, f"{verb} is not for the proxy: do it on the shards' servers")
+    if verb not in _KNOWN_TO_SERVERS:
+        raise ProxyError(SYNTAX, f"You have an error in your SQL syntax near '{statement.text[:40]}'")
     raise ProxyError(UNSUPPORTED_STATEMENT, f"{verb} is not supported")
 
 

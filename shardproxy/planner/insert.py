@@ -132,7 +132,15 @@ def _check_duplicate_update(tail: list[Token], table: ResolvedTable) -> None:
         depth += (before.text == "(") - (before.text == ")")
         starts = before.upper == "UPDATE" or before.text in (",", ".")
         if not depth and starts and after.text == "=" and unquote_name(token.text).lower() == table.rule.key.lower():
+            if _keeps_key(tail[tail.index(after) + 1 :], table.rule.key.lower()):
+                continue
             raise ProxyError(KEY_UPDATE, f"ON DUPLICATE KEY UPDATE must not change the sharding key '{table.rule.key}'")
+
+
+def _keeps_key(value: list[Token], key: str) -> bool:
+    """Whether the key is given the value of the very row that was to be inserted: a row in its way is on the same shard."""
+    words = [unquote_name(token.text).lower() for token in value[:5]]
+    return words[:4] == ["values", "(", key, ")"] and words[4:] in ([], [","])
 
 
 def _auto_column(table: ResolvedTable, columns: list[str]) -> tuple[int, str]:

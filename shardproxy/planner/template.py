@@ -23,6 +23,7 @@ class SessionValue(Enum):
     AUTOCOMMIT = "@@autocommit"
     WARNING_COUNT = "@@warning_count"
     ERROR_COUNT = "@@error_count"
+    VERSION = "VERSION()"
     PHYSICAL_SCHEMA = "the schema's name on the shard"
 
 
@@ -48,9 +49,11 @@ _FUNCTIONS = {
     "LAST_INSERT_ID": SessionValue.LAST_INSERT_ID,
     "ROW_COUNT": SessionValue.ROW_COUNT,
     "FOUND_ROWS": SessionValue.FOUND_ROWS,
+    "VERSION": SessionValue.VERSION,
 }
 _VARIABLES = {
     "AUTOCOMMIT": SessionValue.AUTOCOMMIT,
+    "VERSION": SessionValue.VERSION,
     "WARNING_COUNT": SessionValue.WARNING_COUNT,
     "ERROR_COUNT": SessionValue.ERROR_COUNT,
     "LAST_INSERT_ID": SessionValue.LAST_INSERT_ID,

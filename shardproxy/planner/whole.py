@@ -14,8 +14,8 @@ from shardproxy.planner.ddl import name_at, subject_of
 from shardproxy.planner.plan import AnyPlan, DdlPlan, DdlStep, Kind, LocalPlan, Opcode, Plan, Route
 from shardproxy.planner.template import Template, pieces, session_value_edits, template_of
 from shardproxy.planner.words import (
-    LOCAL_VERBS,
     NOT_FOR_CLIENTS,
+    SESSION_VERBS,
     gives_last_insert_id,
     is_local_question,
     leaves_behind,
@@ -34,6 +34,7 @@ _LASTING = {
     "CALL": "procedure call",
     "HANDLER": "handler",
     "LOCK": "table lock",
+    "BEGIN": "compound statement",
     "XA": "distributed transaction",
 }
 
@@ -42,7 +43,9 @@ def plan_whole(statement: Statement, schema: WholeSchema) -> AnyPlan:
     """Plan one statement. Raises `ProxyError` for what no client may do."""
     tokens = statement.tokens
     verb = statement.verb
-    if verb in LOCAL_VERBS or is_local_question(statement):
+    if verb == "BEGIN" and statement.words(3) == ("BEGIN", "NOT", "ATOMIC"):
+        pass
+    elif verb in SESSION_VERBS or is_local_question(statement):
         return LocalPlan(verb)
     if verb in NOT_FOR_CLIENTS:
         raise ProxyError(PRIVILEGE, f"{verb} is not for the proxy: do it on the shards' servers")

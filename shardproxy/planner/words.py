@@ -28,7 +28,9 @@ NOT_FOR_CLIENTS = frozenset(
 )
 
 
-LOCAL_VERBS = frozenset(("SET", "USE", "BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "KILL", "UNLOCK"))
+# What the session carries out itself; the second ones only where tables are sharded, else a server can.
+SESSION_VERBS = frozenset(("SET", "USE", "BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "KILL"))
+LOCAL_VERBS = SESSION_VERBS | {"UNLOCK", "PREPARE", "EXECUTE", "DEALLOCATE"}
 _LOCAL_SHOWS = frozenset(("WARNINGS", "ERRORS", "COUNT", "PROCESSLIST", "DATABASES", "SCHEMAS", "GRANTS"))
 
 
@@ -72,6 +74,8 @@ def leaves_behind(statement: Statement) -> str:
     tokens = statement.tokens
     if function_names(tokens) & (LOCK_FUNCTIONS - {"IS_FREE_LOCK", "IS_USED_LOCK"}):
         return "named lock"
+    if statement.verb in ("PREPARE", "EXECUTE", "DEALLOCATE"):
+        return "prepared statement"
     for token, after in pairwise(tokens):
         if token.kind is Kind.VARIABLE and not token.text.startswith("@@") and after.text == ":=":
             return "user variable"

@@ -30,10 +30,11 @@ class Capability(IntFlag):
     PLUGIN_AUTH = 1 << 19
     CONNECT_ATTRS = 1 << 20
     LENENC_CLIENT_DATA = 1 << 21
+    SESSION_TRACK = 1 << 23
     ZSTD_COMPRESSION = 1 << 26
 
 
-# What a client is offered. DEPRECATE_EOF, SESSION_TRACK, QUERY_ATTRIBUTES and MariaDB's extensions are left out on purpose:
+# What a client is offered. DEPRECATE_EOF, QUERY_ATTRIBUTES and MariaDB's extensions are left out on purpose:
 # the framing is then the same on both legs, so rows can be relayed undecoded (docs/decisions/0002).
 OFFERED: Final = (
     Capability.LONG_PASSWORD
@@ -54,6 +55,7 @@ OFFERED: Final = (
     | Capability.PLUGIN_AUTH
     | Capability.CONNECT_ATTRS
     | Capability.LENENC_CLIENT_DATA
+    | Capability.SESSION_TRACK
 )
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shardproxy.protocol.wire_types import MalformedPacket, lenenc_int, read_int, read_lenenc_int
+from shardproxy.protocol.flags import SESSION_STATE_CHANGED
+from shardproxy.protocol.wire_types import MalformedPacket, lenenc_bytes, lenenc_int, read_int, read_lenenc_int
 
 
 @dataclass(frozen=True, slots=True)
 class OkPacket:
-    """A statement succeeded and gave no rows."""
+    """A statement succeeded and gave no rows. `changes` tells of the session's state, to clients with SESSION_TRACK only."""
 
     affected_rows: int = 0
     last_insert_id: int = 0
     status: int = 0
     warnings: int = 0
     info: bytes = b""
+    changes: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,21 @@ class ErrPacket:
 def build_ok(ok: OkPacket) -> bytes:
     """Payload of an OK packet. The info string is length-encoded, as servers send it (the manual says otherwise)."""
     head = b"\0" + lenenc_int(ok.affected_rows) + lenenc_int(ok.last_insert_id)
-    head += ok.status.to_bytes(2, "little") + min(ok.warnings, 0xFFFF).to_bytes(2, "little")
-    return head + lenenc_int(len(ok.info)) + ok.info if ok.info else head
+    status = ok.status | SESSION_STATE_CHANGED if ok.changes else ok.status
+    head += status.to_bytes(2, "little") + min(ok.warnings, 0xFFFF).to_bytes(2, "little")
+    if ok.changes:
+        return head + lenenc_bytes(ok.info) + lenenc_bytes(ok.changes)
+    return head + lenenc_bytes(ok.info) if ok.info else head
+
+
+def changed_variable(name: str, value: bytes) -> bytes:
+    """One entry of `changes`: a system variable has a new value."""
+    return b"\0" + lenenc_bytes(lenenc_bytes(name.encode()) + lenenc_bytes(value))
+
+
+def changed_schema(name: str) -> bytes:
+    """One entry of `changes`: another schema has been chosen."""
+    return b"\x01" + lenenc_bytes(lenenc_bytes(name.encode()))
 
 
 def parse_ok(payload: bytes) -> OkPacket:

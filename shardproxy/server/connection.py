@@ -21,7 +21,7 @@ from shardproxy.errors import (
     ProxyError,
 )
 from shardproxy.protocol.charsets import charset_by_id
-from shardproxy.protocol.flags import AUTOCOMMIT, OFFERED, Capability, Command
+from shardproxy.protocol.flags import AUTOCOMMIT, Capability, Command
 from shardproxy.protocol.framing import PacketReader, encode_packet
 from shardproxy.protocol.handshake import MAX_LOGIN_BYTES, Greeting, build_greeting, is_ssl_request, parse_change_user
 from shardproxy.protocol.packets import ErrPacket, OkPacket, build_err, build_ok
@@ -90,7 +90,7 @@ class ClientConnection(asyncio.Protocol):
             transport.write(encode_packet(build_err(ErrPacket(1040, "08004", "Too many connections")), 0))
             self.close()
             return
-        offered = OFFERED | (Capability.SSL if listener.tls is not None else 0) | listener.compression
+        offered = listener.offered
         peer = transport.get_extra_info("peername")
         host = peer[0] if isinstance(peer, tuple) else "localhost"
         self._exchange = exchange = LoginExchange(router.verifiers, listener.auth_plugin, offered, host, secure=self._secure)
@@ -341,7 +341,13 @@ class ClientConnection(asyncio.Protocol):
         state.user = login.user
         state.schema = login.database
         other_schema = login.database if login.database and login.database != router.logical_schema else ""
-        state.kind = (bool(login.capabilities & Capability.FOUND_ROWS), charset.name, charset.collation, other_schema)
+        state.kind = (
+            bool(login.capabilities & Capability.FOUND_ROWS),
+            charset.name,
+            charset.collation,
+            other_schema,
+            router.user_settings(login.user),
+        )
         self._schema_checked = False
         state.codec = charset.codec
         session.multi_statements = bool(login.capabilities & Capability.MULTI_STATEMENTS)

@@ -8,6 +8,7 @@ import ssl
 from time import perf_counter
 
 from shardproxy.config.model import Address
+from shardproxy.protocol.flags import OFFERED, Capability
 from shardproxy.server.compression import offered_compression
 from shardproxy.server.connection import ClientConnection
 from shardproxy.server.gate import HeaderGate
@@ -24,7 +25,11 @@ class Listener:
     def __init__(self, router: Router, tls: ssl.SSLContext | None) -> None:
         self.router = router
         self.tls = tls
-        self.compression = offered_compression(router.loaded.config.proxy.compression)
+        settings = router.loaded.config.proxy
+        # The capabilities that the greeting offers.
+        self.offered = OFFERED | (Capability.SSL if tls is not None else 0) | offered_compression(settings.compression)
+        if not settings.local_infile:
+            self.offered &= ~Capability.LOCAL_FILES
         self.auth_plugin = router.loaded.config.proxy.auth_plugin
         self._balancers = [ipaddress.ip_network(text) for text in router.loaded.config.proxy.proxy_protocol_networks]
         self.connections: set[ClientConnection] = set()
@@ -37,9 +42,9 @@ class Listener:
 
     @property
     def server_version(self) -> str:
-        """What the greeting calls us: the shards' own version, so that clients speak to them as they would without us."""
-        version = self.router.catalog.server_version
-        return f"5.5.5-{version}" if self.router.catalog.flavour == "mariadb" else version
+        """What the greeting calls us: by default the shards' own version, so that clients speak to them as they would without us."""
+        version = self.router.server_version
+        return f"5.5.5-{version}" if "mariadb" in version.lower() else version
 
     async def start(self) -> None:
         """Open the port, and the Unix socket where there is one; raises `OSError` where one of them cannot be had."""

@@ -16,6 +16,8 @@ def session_answer(session: Session, value: SessionValue) -> bytes:
     state = session.state
     if value is SessionValue.DATABASE:
         return b"NULL" if state.schema is None else quote(state.schema)
+    if value is SessionValue.VERSION:
+        return quote(session.router.server_version)
     if value is SessionValue.USER:
         return quote(f"{state.user}@{state.host}")
     if value is SessionValue.CURRENT_USER:

@@ -15,7 +15,7 @@ from shardproxy.errors import (
 )
 from shardproxy.protocol.flags import Command
 from shardproxy.protocol.framing import encode_packet
-from shardproxy.protocol.packets import EofPacket, build_eof
+from shardproxy.protocol.packets import EofPacket, build_eof, changed_schema
 from shardproxy.protocol.resultset import build_column
 from shardproxy.protocol.wire_types import lenenc_bytes, read_int
 from shardproxy.session.channel import Sink
@@ -144,7 +144,8 @@ async def use_schema(session: Session, name: str) -> None:
     state, router = session.state, session.router
     await router.check_schema(state.user, name)
     state.schema = name
-    state.kind = (*state.kind[:3], "" if name == router.logical_schema else name)
+    session.tell(changed_schema(name))
+    state.kind = (*state.kind[:3], "" if name == router.logical_schema else name, state.kind[4])
 
 
 COMMANDS: dict[int, Handler] = {

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from shardproxy.errors import SYNTAX, UNSUPPORTED_STATEMENT, ProxyError
 from shardproxy.planner.plan import LocalPlan
-from shardproxy.protocol.packets import EofPacket, OkPacket
+from shardproxy.protocol.packets import EofPacket
 from shardproxy.protocol.resultset import ColumnDefinition, build_row, integer_column, string_column
 from shardproxy.session.channel import Sink
 from shardproxy.session.commands import kill_session, use_schema
 from shardproxy.session.explain import route_rows
+from shardproxy.session.named import deallocate_named, execute_named, prepare_named
 from shardproxy.session.variables import run_set
 from shardproxy.sql.fingerprint import fingerprint
 from shardproxy.sql.lexer import unquote_name
@@ -33,13 +34,6 @@ async def run_local(session: Session, plan: LocalPlan, text: bytes, literals: li
     await _HANDLERS[plan.verb](session, Statement(*fingerprint(text)), sink)
 
 
-def _ok(session: Session, sink: Sink) -> None:
-    session.state.warnings = []
-    session.state.error_count = 0
-    session.state.row_count = 0
-    sink.send_ok(OkPacket(status=session.state.status))
-
-
 def _rows(
     session: Session,
     sink: Sink,
@@ -58,14 +52,14 @@ def _rows(
 
 async def _set(session: Session, statement: Statement, sink: Sink) -> None:
     await run_set(session, statement)
-    _ok(session, sink)
+    session.answer_ok(sink)
 
 
 async def _use(session: Session, statement: Statement, sink: Sink) -> None:
     if len(statement.tokens) != 2:
         raise ProxyError(SYNTAX, "You have an error in your SQL syntax near USE")
     await use_schema(session, unquote_name(statement.tokens[1].text))
-    _ok(session, sink)
+    session.answer_ok(sink)
 
 
 async def _begin(session: Session, statement: Statement, sink: Sink) -> None:
@@ -78,7 +72,7 @@ async def _begin(session: Session, statement: Statement, sink: Sink) -> None:
     if session.state.in_transaction:
         await session.executor.transaction.commit()
     session.executor.transaction.begin(read_only="ONLY" in words)
-    _ok(session, sink)
+    session.answer_ok(sink)
 
 
 async def _commit(session: Session, statement: Statement, sink: Sink) -> None:
@@ -90,7 +84,7 @@ async def _rollback(session: Session, statement: Statement, sink: Sink) -> None:
     words = statement.words(4)
     if "TO" in words:
         await session.executor.transaction.savepoint(_name(statement), _sql(statement), verb="ROLLBACK")
-        _ok(session, sink)
+        session.answer_ok(sink)
         return
     await session.executor.transaction.rollback()
     _after_end(session, statement, sink)
@@ -101,7 +95,7 @@ def _after_end(session: Session, statement: Statement, sink: Sink) -> None:
     words = statement.words(8)
     if "CHAIN" in words and words[words.index("CHAIN") - 1] != "NO":
         session.executor.transaction.begin(read_only=False)
-    _ok(session, sink)
+    session.answer_ok(sink)
     if words[-1] == "RELEASE" and words[-2] != "NO":
         session.close()
         session.channel.close()
@@ -109,7 +103,7 @@ def _after_end(session: Session, statement: Statement, sink: Sink) -> None:
 
 async def _savepoint(session: Session, statement: Statement, sink: Sink) -> None:
     await session.executor.transaction.savepoint(_name(statement), _sql(statement), verb=statement.verb)
-    _ok(session, sink)
+    session.answer_ok(sink)
 
 
 def _name(statement: Statement) -> str:
@@ -129,7 +123,7 @@ async def _kill(session: Session, statement: Statement, sink: Sink) -> None:
 
 async def _unlock(session: Session, statement: Statement, sink: Sink) -> None:
     """LOCK TABLES is refused, so there is nothing to unlock."""
-    _ok(session, sink)
+    session.answer_ok(sink)
 
 
 async def _show(session: Session, statement: Statement, sink: Sink) -> None:
@@ -211,5 +205,8 @@ _HANDLERS: dict[str, LocalHandler] = {
     "RELEASE": _savepoint,
     "KILL": _kill,
     "UNLOCK": _unlock,
+    "PREPARE": prepare_named,
+    "EXECUTE": execute_named,
+    "DEALLOCATE": deallocate_named,
     "SHOW": _show,
 }

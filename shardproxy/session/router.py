@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from shardproxy.backends.catalog_builder import Finding
-from shardproxy.backends.engine import DEFAULT_KIND, ConnectionKind
+from shardproxy.backends.engine import DEFAULT_KIND, ConnectionKind, Settings
 from shardproxy.backends.registry import Backends
 from shardproxy.config.loader import LoadedConfig
 from shardproxy.errors import NO_SCHEMA_RIGHT, UNKNOWN_DATABASE, ProxyError
@@ -18,6 +18,7 @@ from shardproxy.planner.context import PlanContext, Servers, build_context
 from shardproxy.planner.plan import AnyPlan
 from shardproxy.planner.whole import plan_whole
 from shardproxy.protocol.resultset import ColumnDefinition, parse_row
+from shardproxy.routing.render import quote
 from shardproxy.sql.statement import Statement
 from shardproxy.telemetry.counters import Metrics
 from shardproxy.topology.catalog import Catalog
@@ -106,6 +107,14 @@ class Router:
             self.plans[schema] = found
         return found
 
+    def user_settings(self, user: str) -> Settings:
+        """The session variables that a user's sessions begin with."""
+        found = self.loaded.config.users.get(user)
+        if found is None or not found.settings:
+            return ()
+        literals = {name: quote(value) if isinstance(value, str) else b"%d" % value for name, value in found.settings.items()}
+        return tuple(sorted(literals.items()))
+
     async def check_schema(self, user: str, name: str) -> None:
         """Raises `ProxyError` where there is no such schema, or the user may not use it."""
         allowed = self.loaded.config.users[user].schemas if user in self.loaded.config.users else ()
@@ -141,6 +150,11 @@ class Router:
         if len(self.descriptions) >= self.limits.plan_cache:
             self.descriptions.clear()
         self.descriptions[key] = description
+
+    @property
+    def server_version(self) -> str:
+        """What clients are told of the version: it decides what drivers and ORMs send."""
+        return self.loaded.config.proxy.version or self.catalog.server_version
 
     @property
     def statements(self) -> int:

@@ -16,11 +16,11 @@ from shardproxy.errors import INTERNAL, KILLED, TOO_COMPLEX, ProxyError, ServerE
 from shardproxy.executor.executor import Executor
 from shardproxy.executor.leases import Leases
 from shardproxy.executor.outcome import Outcome
-from shardproxy.executor.prepared import PreparedCall
+from shardproxy.executor.prepared import PreparedCall, PreparedText
 from shardproxy.executor.state import ClientState
 from shardproxy.planner.cache import PlanCache
 from shardproxy.planner.plan import AnyPlan, DdlPlan, LocalPlan, Plan
-from shardproxy.protocol.flags import SESSION_STATUS_MASK, Command
+from shardproxy.protocol.flags import SESSION_STATUS_MASK, Capability, Command
 from shardproxy.protocol.framing import encode_packet
 from shardproxy.protocol.packets import EofPacket, ErrPacket, OkPacket
 from shardproxy.session.answers import session_answer
@@ -63,9 +63,12 @@ class Session:
         # Whether the client may send several statements at once, and whether the last one failed.
         self.multi_statements = False
         self.failed = False
+        self._changes = b""
         self._task: asyncio.Task[None] | None = None
         self.short = ShortWay(self)
         self.prepared = PreparedStatements(self)
+        # Statements prepared in SQL, by name.
+        self.named: dict[str, PreparedText] = {}
 
     # -- commands -----------------------------------------------------------------------------------------------------
 
@@ -304,7 +307,24 @@ class Session:
 
     def send_ok(self) -> None:
         """An OK without news."""
-        Sink(self.channel, self.state.status, self.first_sequence).send_ok(OkPacket(status=self.state.status))
+        Sink(self.channel, self.state.status, self.first_sequence).send_ok(OkPacket(status=self.state.status, changes=self._take_changes()))
+
+    def tell(self, change: bytes) -> None:
+        """Something of the session has changed that a client with SESSION_TRACK is to hear of, with the next OK."""
+        if self.channel.capabilities & Capability.SESSION_TRACK:
+            self._changes += change
+
+    def _take_changes(self) -> bytes:
+        changes, self._changes = self._changes, b""
+        return changes
+
+    def answer_ok(self, sink: Sink) -> None:
+        """The answer to a statement that the session itself has carried out."""
+        state = self.state
+        state.warnings = []
+        state.error_count = 0
+        state.row_count = 0
+        sink.send_ok(OkPacket(status=state.status, changes=self._take_changes()))
 
     # -- errors and the end -------------------------------------------------------------------------------------------
 
@@ -360,9 +380,11 @@ class Session:
         self.leases.release_all()
         self.leases.reasons.clear()
         self.prepared.clear()
+        self.named.clear()
         self.executor.transaction.writer = ""
         old = self.state
         fresh = ClientState(old.thread_id, old.user, old.host, old.schema, old.kind, old.codec)
+        fresh.kind = (*old.kind[:4], self.router.user_settings(old.user))
         for name in ClientState.__slots__:
             setattr(old, name, getattr(fresh, name))
 

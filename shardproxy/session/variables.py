@@ -1,7 +1,8 @@
 """SET: what the proxy tracks itself, what it keeps for every connection of the session, and what it refuses.
 
 A value that servers must know is given to one of them, which checks and computes it, and is then read back; connections to
-other shards get it as a literal when the session first uses them. Such a session keeps its connections (it is pinned).
+other shards get it as a literal when the session first uses them. Session variables are part of the kind of connection that the
+session wants, so that it need not keep any; with user variables of its own it keeps its connections (it is pinned).
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from shardproxy.errors import PRIVILEGE, SYNTAX, UNKNOWN_CHARSET, UNSUPPORTED_SETTING, UNSUPPORTED_STATEMENT, ProxyError
 from shardproxy.planner.template import pieces, session_value_edits, template_of
-from shardproxy.protocol.charsets import charset_by_name
+from shardproxy.protocol.charsets import Charset, charset_by_name
 from shardproxy.protocol.flags import DECIMAL_TYPES, FLOAT_TYPES, INTEGER_TYPES
+from shardproxy.protocol.packets import changed_variable
 from shardproxy.protocol.resultset import ColumnDefinition, parse_row
 from shardproxy.routing.render import quote, render
 from shardproxy.sql.fingerprint import fingerprint
@@ -21,7 +23,7 @@ from shardproxy.sql.lexer import Kind, Token, skip_parentheses, unquote_name
 from shardproxy.sql.statement import Statement
 
 if TYPE_CHECKING:
-    from shardproxy.backends.engine import Connection
+    from shardproxy.backends.engine import Connection, Settings
     from shardproxy.session.session import Session
 
 # They speak of the client's connection, which is the proxy's own.
@@ -36,6 +38,10 @@ _REFUSED = frozenset(
 )  # fmt: skip
 _HARMLESS = {"sql_select_limit": (b"DEFAULT", b"18446744073709551615"), "sql_auto_is_null": (b"0", b"OFF", b"DEFAULT")}
 MAX_ASSIGNMENTS = 256
+# What servers tell clients of by default (session_track_system_variables).
+_TRACKED = frozenset(("character_set_client", "character_set_connection", "character_set_results", "time_zone"))
+# Modes under which the proxy would misread a text even where it only looks for its tokens.
+_MISREAD_MODES = ("NO_BACKSLASH_ESCAPES", "ORACLE")
 _LEXING_MODES = (
     "ANSI_QUOTES",
     "NO_BACKSLASH_ESCAPES",
@@ -67,7 +73,7 @@ async def run_set(session: Session, statement: Statement) -> None:
     parts = _split(statement.tokens[1:])
     if len(parts) > MAX_ASSIGNMENTS:
         raise ProxyError(UNSUPPORTED_SETTING, f"one SET may make {MAX_ASSIGNMENTS} assignments")
-    if any(token.upper in ("SELECT", "TABLE") and token.kind is Kind.WORD for token in statement.tokens):
+    if any(token.upper in ("FROM", "TABLE") and token.kind is Kind.WORD for token in statement.tokens):
         raise ProxyError(UNSUPPORTED_STATEMENT, "a subquery in SET is not supported")
     wanted = _sort_out(session, statement, parts)
     if wanted.kept:
@@ -120,22 +126,35 @@ async def set_autocommit(session: Session, value: bool) -> None:
     if value and not state.autocommit and state.in_transaction:
         await session.executor.transaction.commit()
     state.autocommit = value
+    session.tell(changed_variable("autocommit", b"ON" if value else b"OFF"))
 
 
-async def _use_charset(session: Session, name: str, collation: str) -> None:
+def _known_charset(name: str, collation: str = "") -> Charset:
     charset = charset_by_name(name, collation)
     if charset is None:
         raise ProxyError(UNKNOWN_CHARSET, f"character set '{name}' is not supported; use utf8mb4")
+    return charset
+
+
+def _without_charsets(settings: Settings) -> Settings:
+    """SET NAMES takes back what was set of it by single variables."""
+    return tuple(pair for pair in settings if not pair[0].startswith(("character_set_", "collation_")))
+
+
+async def _use_charset(session: Session, name: str, collation: str) -> None:
+    charset = _known_charset(name, collation)
     state = session.state
     if collation:
         # Only a server knows whether there is such a collation and whether it fits.
         connection = await session.leases.take(session.router.topology.default_shard)
         try:
-            await connection.set_kind((state.kind[0], charset.name, charset.collation, state.kind[3]))
+            await connection.set_kind((state.kind[0], charset.name, charset.collation, *state.kind[3:]))
         finally:
             session.leases.give(connection)
-    state.kind = (state.kind[0], charset.name, charset.collation, state.kind[3])
+    state.kind = (state.kind[0], charset.name, charset.collation, state.kind[3], _without_charsets(state.kind[4]))
     state.codec = charset.codec
+    for variable in ("character_set_client", "character_set_connection", "character_set_results"):
+        session.tell(changed_variable(variable, charset.name.encode()))
 
 
 def _charset(tokens: Sequence[Token]) -> tuple[str, str]:
@@ -214,11 +233,11 @@ async def _keep(session: Session, statement: Statement, kept: list[Assignment]) 
         template = template_of(pieces(statement, value[0].start, value[-1].end, session_value_edits(value)))
         name = assignment.name if assignment.name.startswith("@") else f"SESSION {assignment.name}"
         parts.append(name.encode("latin-1") + b" = " + render(template, statement.literals, session.answer))
-    leases = session.leases
-    leases.pin("user variable" if all(a.name.startswith("@") for a in kept) else "session variable")
-    connection = await leases.take(session.router.topology.default_shard)
-    await connection.query(b"SET " + b", ".join(parts))
-    await _read_back(session, connection, [assignment.name for assignment in kept])
+    if any(a.name.startswith("@") for a in kept):
+        session.leases.pin("user variable")
+    async with session.leases.borrowed(session.router.topology.default_shard) as connection:
+        await connection.query(b"SET " + b", ".join(parts))
+        await _read_back(session, connection, [assignment.name for assignment in kept])
 
 
 async def _read_back(session: Session, connection: Connection, names: list[str]) -> None:
@@ -226,19 +245,30 @@ async def _read_back(session: Session, connection: Connection, names: list[str])
     questions = [name if name.startswith("@") else f"@@SESSION.{name}" for name in names]
     result = await connection.query(("SELECT " + ", ".join(questions)).encode("latin-1"))
     row = parse_row(result.rows[0], len(names)) if result.rows else (None,) * len(names)
+    variables = dict(state.kind[4])
     for name, value, column in zip(names, row, result.columns, strict=False):
-        if name == "sql_mode" and value is not None:
-            await _check_sql_mode(session, connection, value.decode("latin-1").upper())
-        state.settings[name if name.startswith("@") else f"SESSION {name}"] = _literal(value, column)
+        if name.startswith("@"):
+            state.settings[name] = _literal(value, column)
+        else:
+            if name == "sql_mode" and value is not None:
+                await _check_sql_mode(session, connection, value.decode("latin-1").upper())
+            if name == "character_set_client":
+                state.codec = _known_charset((value or b"").decode("latin-1")).codec
+            variables[name] = _literal(value, column)
+            if name in _TRACKED:
+                session.tell(changed_variable(name, value or b""))
+    state.kind = (*state.kind[:4], tuple(sorted(variables.items())))
+    connection.kind = (connection.kind[0], *state.kind[1:])
     state.settings_version += 1
     connection.primed = state.settings_version
 
 
 async def _check_sql_mode(session: Session, connection: Connection, value: str) -> None:
     """The proxy reads SQL as servers do by default; modes that change that would let it misread a statement."""
-    changed = [mode for mode in value.split(",") if mode in _LEXING_MODES]
+    refused = _MISREAD_MODES if session.router.context.whole is not None else _LEXING_MODES
+    changed = [mode for mode in value.split(",") if mode in refused]
     if changed:
-        before = session.state.settings.get("SESSION sql_mode", b"DEFAULT")
+        before = session.state.variable("sql_mode") or b"DEFAULT"
         await connection.query(b"SET SESSION sql_mode = " + before)
         raise ProxyError(UNSUPPORTED_SETTING, f"sql_mode {changed[0]} is not supported")
 
@@ -292,11 +322,9 @@ async def _set_transaction(session: Session, statement: Statement) -> None:
     if words[1] == "TRANSACTION":
         session.state.next_characteristics.append(characteristics)
         return
-    leases = session.leases
-    leases.pin("session variable")
-    connection = await leases.take(session.router.topology.default_shard)
-    await connection.query(f"SET SESSION TRANSACTION {characteristics}".encode())
     names = ["transaction_isolation", "transaction_read_only"]
     if session.router.catalog.flavour == "mariadb":
         names = ["tx_isolation", "tx_read_only"]
-    await _read_back(session, connection, names)
+    async with session.leases.borrowed(session.router.topology.default_shard) as connection:
+        await connection.query(f"SET SESSION TRANSACTION {characteristics}".encode())
+        await _read_back(session, connection, names)

@@ -25,6 +25,8 @@ UNPROVABLE: Final = Unprovable()
 
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,20}")
 _INTEGRAL = re.compile(rb"([+-]?[0-9]{1,20})\.0*")
+# A double that is a whole number, as drivers send it that know no integers.
+_DOUBLE = re.compile(rb"([+-]?[0-9]{1,16})(?:\.0*)?[eE]\+?0+")
 _STRING = re.compile(rb"""'(?:[^'\\]++|\\.?+|'')*+'|"(?:[^"\\]++|\\.?+|"")*+\"""", re.DOTALL)
 _ESCAPE = re.compile(rb"\\(.)|''|\"\"", re.DOTALL)
 _ESCAPED: Final = {b"0": b"\0", b"b": b"\b", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"Z": b"\x1a"}
@@ -87,6 +89,8 @@ class IntegerKey:
         if _INTEGER.fullmatch(raw):
             return int(raw)
         match = _INTEGRAL.fullmatch(raw)
+        if match is None and (double := _DOUBLE.fullmatch(raw)) is not None and abs(int(double.group(1))) < _EXACT_DOUBLE:
+            return int(double.group(1))
         return int(match.group(1)) if match else UNPROVABLE
 
     def from_config(self, value: object) -> Key:

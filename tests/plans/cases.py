@@ -85,7 +85,7 @@ class Planner:
         loaded = load_config(FOLDER / "topology.toml")
         self.context: PlanContext = build_context(topology or seed_topology(loaded.config), build_catalog(), "app")
         state = ClientState(7, "app", "10.0.0.9", "app", last_insert_id=3, row_count=2, found_rows=5)
-        session: Any = SimpleNamespace(state=state)
+        session: Any = SimpleNamespace(state=state, router=SimpleNamespace(server_version="10.11.6-MariaDB"))
         leases: Any = _NoLeases()
         self._executor = Executor(leases, state, Metrics(), lambda value: session_answer(session, value), 1_000_000)
 

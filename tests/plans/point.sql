@@ -67,9 +67,8 @@ SELECT total FROM orders WHERE uid = 1.5;
 -- merge: rows as they come
 
 SELECT total FROM orders WHERE uid = 1e0;
--- route: select, the shards that the sharding key names
--- s0 s1 s2 s3: SELECT total FROM orders WHERE uid = 1e0
--- merge: rows as they come
+-- route: select, one shard, by its sharding key
+-- s2: SELECT total FROM orders WHERE uid = 1e0
 
 SELECT total FROM orders WHERE uid = 0x31;
 -- route: select, the shards that the sharding key names

@@ -362,14 +362,17 @@ CALL tidy();
 LOCK TABLES users READ;
 -- SP1216: LOCK is not supported
 
+LOAD DATA LOCAL INFILE 'x' INTO TABLE users;
+-- SP1216: LOAD DATA into 'users' is not supported: its rows belong on several shards
+
+SELEKT 1;
+-- SP1104: You have an error in your SQL syntax near 'SELEKT 1'
+
 LOAD DATA INFILE 'x' INTO TABLE users;
--- SP1216: LOAD is not supported
+-- SP1014: LOAD DATA without LOCAL would read a file of a shard's server
 
 HANDLER users OPEN;
 -- SP1216: HANDLER is not supported
-
-PREPARE s FROM 'SELECT 1';
--- SP1216: PREPARE is not supported
 
 CREATE VIEW recent AS SELECT * FROM notes;
 -- SP1216: CREATE VIEW is not supported

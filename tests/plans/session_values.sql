@@ -30,7 +30,7 @@ SELECT LAST_INSERT_ID() + 1;
 
 SELECT @@version, @@sql_mode, NOW();
 -- route: select, any one shard
--- any: SELECT @@version, @@sql_mode, NOW()
+-- any: SELECT '10.11.6-MariaDB' AS `@@version`, @@sql_mode, NOW()
 
 SELECT name FROM users WHERE uid = LAST_INSERT_ID();
 -- route: select, the shards that the sharding key names

@@ -78,7 +78,7 @@ class Target:
 async def connection() -> MySQLConnection:
     """A connection that has just logged in."""
     transport = FakeTransport()
-    made = MySQLConnection("s0", "app_0", (False, "utf8mb4", "", ""), transport, 7, lambda thread_id: None)  # type: ignore[arg-type]
+    made = MySQLConnection("s0", "app_0", (False, "utf8mb4", "", "", ()), transport, 7, lambda thread_id: None)  # type: ignore[arg-type]
     transport.protocol = made
     return made
 

@@ -9,8 +9,8 @@ from shardproxy.backends.health import State
 from shardproxy.backends.pool import Pool
 from shardproxy.errors import NO_BACKEND, POOL_TIMEOUT, QUEUE_FULL, ProxyError
 
-LATIN1: ConnectionKind = (False, "latin1", "", "")
-FOUND_ROWS: ConnectionKind = (True, "utf8mb4", "", "")
+LATIN1: ConnectionKind = (False, "latin1", "", "", ())
+FOUND_ROWS: ConnectionKind = (True, "utf8mb4", "", "", ())
 
 
 class FakeConnection:
@@ -23,6 +23,7 @@ class FakeConnection:
     started_at = 0.0
     schema = "app_0"
     shard = "s0"
+    killing = None
 
     def __init__(self, kind: ConnectionKind) -> None:
         self.kind = kind

@@ -70,9 +70,7 @@ def test_scanner_counts_rows_and_knows_the_last_number(size: int) -> None:
     assert scanner.terminal == build_eof(EofPacket(0, 2))
 
 
-@pytest.mark.parametrize(
-    ("warnings", "status", "end_status"), [(0, 2, 2), (0, 0x22, 0x22), (1, 2, -1), (0, 3, 3), (0, 0x4002, 0x4002)]
-)
+@pytest.mark.parametrize(("warnings", "status", "end_status"), [(0, 2, 2), (0, 0x22, 0x22), (1, 2, -1), (0, 3, 3), (0, 0x4002, 0x4002)])
 def test_scanner_gives_the_status_of_an_end_without_warnings(warnings: int, status: int, end_status: int) -> None:
     """Whether it fits the session is the session's to say."""
     scanner, _ = scan(encode_result(COLUMNS, ROWS, status, warnings=warnings), 1 << 20)

@@ -122,14 +122,29 @@ def test_bounds_must_grow_and_fit_their_column(bounds: tuple[object, ...]) -> No
         range_placement(INT, RangeMap(bounds=bounds, owners=owners, start=None, end=None))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("raw", [b"5", b"+5", b"'5'", b'"5"', b"5.0", b"5.", b"05", b"'+5'", b"'05'"])
+@pytest.mark.parametrize("raw", [b"5", b"+5", b"'5'", b'"5"', b"5.0", b"5.", b"05", b"'+5'", b"'05'", b"5e0", b"5.0E+0"])
 def test_integer_is_the_same_key_in_every_form(raw: bytes) -> None:
     """The server finds the row by each of them, so each leads to its shard."""
     assert INT.from_literal(raw, "utf-8") == 5
 
 
 @pytest.mark.parametrize(
-    "raw", [b"NULL", b"5.5", b"'5.0'", b"'5 '", b"' 5'", b"'5x'", b"''", b"0x35", b"5e0", b"b'101'", b"'9007199254740993'"]
+    "raw",
+    [
+        b"NULL",
+        b"5.5",
+        b"'5.0'",
+        b"'5 '",
+        b"' 5'",
+        b"'5x'",
+        b"''",
+        b"0x35",
+        b"5e1",
+        b"5.5e0",
+        b"9007199254740993e0",
+        b"b'101'",
+        b"'9007199254740993'",
+    ],
 )
 def test_what_cannot_be_proven_is_not_guessed(raw: bytes) -> None:
     """Such a read goes to all shards."""
