@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Coroutine
 from time import perf_counter
 from typing import Any
@@ -363,9 +364,9 @@ class Session:
         for pool in self.router.backends.pools.values():
             physical = pool.engine.schema
             if physical != self.router.logical_schema and physical in message:
-                for mark in ("'", "`"):
-                    message = message.replace(f"{mark}{physical}.", f"{mark}{self.router.logical_schema}.")
-                    message = message.replace(f"{mark}{physical}{mark}", f"{mark}{self.router.logical_schema}{mark}")
+                # As 'app_0', `app_0`.`t`, app_0.f
+                named = rf"(?<![\w$]){re.escape(physical)}(?=[.'`])"
+                message = re.sub(named, lambda _: self.router.logical_schema, message)
         return message
 
     def _renamed(self, message: bytes) -> bytes:
