@@ -29,7 +29,7 @@ ADVICE = {
     "SP1001": "an incompatible driver, or something that does not speak MySQL",
     "SP1003": "raise `limits.max_packet_bytes`, or send less at once",
     "SP1005": "raise `limits.max_connections`, or use fewer",
-    "SP1007": "use a client that knows `mysql_native_password` or `caching_sha2_password`",
+    "SP1007": "use a client that knows `mysql_native_password` or `caching_sha2_password`; `client_ed25519` where a key of it is stored",
     "SP1009": "connect again; the connection had nothing open",
     "SP1010": "use utf8mb4",
     "SP1022": "close statements that are done with; many drivers have a limit of their own for those they keep",

@@ -173,7 +173,7 @@ class User(Section):
 
     password: str = Field(
         repr=False,
-        description="env:NAME, a password, or a stored verifier: *HEX40, $A$005$..., 0x2441... or sha256:HEX64",
+        description="env:NAME, a password, or a stored verifier: *HEX40, $A$005$..., 0x2441..., sha256:HEX64 or ed25519:BASE64",
     )
 
     schemas: tuple[str, ...] = Field((), description="the schemas the user may choose; default: the logical one and all open ones")

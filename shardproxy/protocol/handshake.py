@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from shardproxy.protocol.auth import ED25519
 from shardproxy.protocol.flags import AUTOCOMMIT, Capability
 from shardproxy.protocol.wire_types import (
     MalformedPacket,
@@ -174,8 +175,8 @@ def parse_change_user(body: bytes, capabilities: int) -> Login:
 
 
 def build_auth_switch(plugin: str, salt: bytes) -> bytes:
-    """Payload of an AuthSwitchRequest."""
-    return b"\xfe" + plugin.encode() + b"\0" + salt + b"\0"
+    """Payload of an AuthSwitchRequest. The NUL behind a salt is not part of it, and the ed25519 plugin does not want one."""
+    return b"\xfe" + plugin.encode() + b"\0" + salt + (b"" if plugin == ED25519 else b"\0")
 
 
 def parse_auth_switch(payload: bytes) -> tuple[str, bytes]:

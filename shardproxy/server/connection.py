@@ -357,7 +357,7 @@ class ClientConnection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self.write(encode_packet(build_ok(OkPacket(status=AUTOCOMMIT)), self._sequence & 0xFF))
+        self.write(encode_packet(build_ok(OkPacket(status=AUTOCOMMIT, info=exchange.proof())), self._sequence & 0xFF))
         codec = codec_for(login.capabilities, login.zstd_level)
         if codec is not None and self._reader is not self._layer:
             self._compress(codec)
@@ -377,6 +377,7 @@ class ClientConnection(asyncio.Protocol):
         assert self._listener.tls is not None and self._exchange is not None
         self._layer = TlsLayer(self._listener.tls)
         self._exchange.secure = self._secure = True
+        self._exchange.certificate = self._listener.certificate
         rest = self._reader.take_rest()
         self._reader.expect = 2
         if rest:

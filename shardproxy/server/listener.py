@@ -22,9 +22,11 @@ BACKLOG = 1024
 class Listener:
     """The endpoint of one process."""
 
-    def __init__(self, router: Router, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, router: Router, tls: ssl.SSLContext | None, certificate: bytes = b"") -> None:
         self.router = router
         self.tls = tls
+        # Its SHA256.
+        self.certificate = certificate
         settings = router.loaded.config.proxy
         # The capabilities that the greeting offers.
         self.offered = OFFERED | (Capability.SSL if tls is not None else 0) | offered_compression(settings.compression)

@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from shardproxy.errors import ACCESS_DENIED, AUTH_UNUSABLE, BAD_HANDSHAKE, ProxyError
 from shardproxy.protocol.auth import (
-    CACHING_SHA2,
     CLEAR_FAST_OK,
     CLEAR_FULL,
+    ED25519,
     NATIVE,
     NOBODY,
     REQUEST_PUBLIC_KEY,
@@ -53,6 +53,7 @@ class Reply:
     password: bytes | None = None
 
 
+ED25519_NONCE_BYTES = 32
 # MySQL takes no longer password; a slow hash of a very long one would be a way to keep the proxy busy.
 MAX_PASSWORD_BYTES = 256
 
@@ -74,6 +75,9 @@ class LoginExchange:
         self.host = host
         self.login: Login | None = None
         self.step = Step.LOGIN
+        # SHA256 of the certificate that this login came by, if any.
+        self.certificate = b""
+        self._greeted = self.salt
         self._verifiers = verifiers
         self._offered = offered
 
@@ -98,14 +102,13 @@ class LoginExchange:
         """Judge the login packet (or that of a COM_CHANGE_USER)."""
         self.login = login
         plugin = login.plugin or NATIVE
-        verifier = self._verifier
-        usable = [name for name in (NATIVE, CACHING_SHA2) if self._usable(name, verifier)]
-        if plugin in usable:
+        usable = self._verifier.plugins
+        # The nonce of ed25519 is longer than a greeting's salt.
+        if plugin in usable and plugin != ED25519:
             self.plugin = plugin
             return self._check(login.auth_response)
         if not login.capabilities & Capability.PLUGIN_AUTH:
             raise ProxyError(AUTH_UNUSABLE, "Client does not support authentication protocol requested by server", fatal=True)
-        self.plugin = self.plugin if self.plugin in usable else usable[0]
         return self.switch()
 
     def switch(self) -> Reply:
@@ -113,9 +116,9 @@ class LoginExchange:
         assert self.login is not None
         if not self.login.capabilities & Capability.PLUGIN_AUTH:
             raise ProxyError(AUTH_UNUSABLE, "Client does not support authentication protocol requested by server", fatal=True)
-        if not self._usable(self.plugin, self._verifier):
-            self.plugin = CACHING_SHA2
-        self.salt = new_salt()
+        usable = self._verifier.plugins
+        self.plugin = self.plugin if self.plugin in usable else usable[0]
+        self.salt = new_salt(ED25519_NONCE_BYTES) if self.plugin == ED25519 else new_salt()
         self.step = Step.SWITCHED
         return Reply((build_auth_switch(self.plugin, self.salt),))
 
@@ -123,19 +126,26 @@ class LoginExchange:
     def _verifier(self) -> Verifier:
         return self._verifiers.get(self.user, NOBODY)
 
-    @staticmethod
-    def _usable(plugin: str, verifier: Verifier) -> bool:
-        """caching_sha2 can check any stored form, if need be by the full exchange."""
-        return plugin == CACHING_SHA2 or verifier.empty or bool(verifier.native)
+    def proof(self) -> bytes:
+        """For the info of the OK: what tells a client that cannot check our certificate that it is ours; may be empty.
+
+        It is made with the greeting's salt. After a switch to another salt some clients would take that one, so there is none.
+        """
+        if self.plugin == NATIVE and self.salt != self._greeted:
+            return b""
+        return self._verifier.certificate_proof(self.plugin, self._greeted, self.certificate)
 
     def _check(self, response: bytes) -> Reply:
         verifier = self._verifier
+        if self.plugin == ED25519:
+            return self._finish(verifier.check_ed25519(response, self.salt), bool(response))
         if self.plugin == NATIVE:
             return self._finish(verifier.check_native(response, self.salt), bool(response))
         if verifier.sha2 or verifier.empty:
             right = verifier.check_sha2(response, self.salt)
-            fast = () if verifier.empty else (CLEAR_FAST_OK,)
-            return self._finish(right, len(response) > 1, fast)
+            if right or verifier.empty:
+                return self._finish(right, len(response) > 1, () if verifier.empty else (CLEAR_FAST_OK,))
+            # As MySQL does: there are drivers whose fast answer is always wrong (aiomysql and asyncmy after an auth switch).
         if len(response) <= 1:
             return self._finish(False, False)
         self.step = Step.FULL
@@ -163,7 +173,7 @@ class LoginExchange:
     def _judge(self, password: bytes) -> Reply:
         if len(password) > MAX_PASSWORD_BYTES:
             raise self._denied(using_password=True)
-        if self._verifier.crypt:
+        if self._verifier.crypt and not self._verifier.sha2:
             self.step = Step.DONE
             return Reply(password=password)
         return self._finish(self._verifier.check_clear(password), True)

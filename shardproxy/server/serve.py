@@ -14,7 +14,7 @@ from shardproxy.backends.registry import Backends
 from shardproxy.config.loader import LoadedConfig, load_config, seed_topology
 from shardproxy.errors import ConfigError
 from shardproxy.server.listener import Listener
-from shardproxy.server.tls import server_context
+from shardproxy.server.tls import certificate_fingerprint, server_context
 from shardproxy.session.router import Router
 from shardproxy.store.reconcile import reconcile
 from shardproxy.store.sqlite_store import SQLiteStore
@@ -35,10 +35,12 @@ class Proxy:
     def __init__(self, loaded: LoadedConfig) -> None:
         self.loaded = loaded
         self.router = open_router(loaded)
-        tls = None
+        tls, certificate = None, b""
         if loaded.config.proxy.tls is not None:
-            tls = server_context(loaded.resolve(loaded.config.proxy.tls.cert), loaded.resolve(loaded.config.proxy.tls.key))
-        self.listener = Listener(self.router, tls)
+            cert = loaded.resolve(loaded.config.proxy.tls.cert)
+            tls = server_context(cert, loaded.resolve(loaded.config.proxy.tls.key))
+            certificate = certificate_fingerprint(cert)
+        self.listener = Listener(self.router, tls, certificate)
         self.admin = AdminServer(self.router, self.listener)
 
     async def start(self) -> None:

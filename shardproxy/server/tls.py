@@ -6,6 +6,7 @@ starts. asyncio's own upgrade would wait for them for ever; here they go through
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from pathlib import Path
 
@@ -16,6 +17,14 @@ def server_context(cert: Path, key: Path) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(cert, key)
     return context
+
+
+def certificate_fingerprint(cert: Path) -> bytes:
+    """SHA256 of the first certificate of a chain, which is the one that a client gets to see as the server's own."""
+    begin, end = ssl.PEM_HEADER, ssl.PEM_FOOTER
+    text = cert.read_text(encoding="ascii", errors="replace")
+    first = text[text.index(begin) : text.index(end) + len(end)]
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(first)).digest()
 
 
 class TlsLayer:

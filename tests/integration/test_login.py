@@ -1,11 +1,15 @@
 """Logging in: both plugins, every form of stored password, TLS, and every way to be refused."""
 
+import base64
+import hashlib
 import ssl
+import subprocess
 from typing import Any
 
 import pymysql
 import pytest
 
+from tests.support import ed25519
 from tests.support.shop import Shop, run
 from tests.support.wire import (
     LOGIN_FLAGS,
@@ -239,6 +243,86 @@ def _answer_switch(client: WireClient, password: bytes) -> bytes:
     client.send_packet(scramble(password, salt), client.sequence + 1)
     answer = client.read_packet()
     return client.read_packet() if answer == b"\x01\x03" else answer
+
+
+def test_signed_login(running_shop: Shop) -> None:
+    """Whatever a client begins with, it is asked to sign a nonce of 32 bytes, with nothing behind it."""
+    for begun_with, password, wanted in (
+        ("mysql_native_password", b"secret", b"\0"),
+        ("client_ed25519", b"secret", b"\0"),
+        (SHA2, b"wrong", b"\xff"),
+        (SHA2, b"", b"\xff"),
+    ):
+        with WireClient(running_shop.proxy.port) as client:
+            client.read_greeting()
+            client.send_packet(login_payload("signed", b"x" * 20, "app", plugin=begun_with), 1)
+            switch, plugin = client.read_packet(), b"\xfeclient_ed25519\0"
+            assert switch.startswith(plugin)
+            nonce = switch[len(plugin) :]
+            assert len(nonce) == 32
+            client.send_packet(ed25519.sign(password, nonce) if password else b"", client.sequence + 1)
+            answer = client.read_packet()
+            assert answer[:1] == wanted, answer
+            if wanted == b"\xff":
+                assert err(answer).errno == 1045
+            else:
+                assert client.query(b"SELECT USER(), 1") == [(b"signed@127.0.0.1", b"1")]
+
+
+def test_old_client_cannot_sign(running_shop: Shop) -> None:
+    """It cannot be asked to switch, and is told so instead of a wrong password."""
+    with WireClient(running_shop.proxy.port) as client:
+        client.read_greeting()
+        scramble = native_scramble(b"secret", client.salt)
+        client.send_packet(login_payload("signed", scramble, "app", LOGIN_FLAGS & ~PLUGIN_AUTH), 1)
+        assert err(client.read_packet()).errno == 1251
+
+
+@pytest.mark.parametrize("transport", [["--skip-ssl"], ["--ssl", "--skip-ssl-verify-server-cert"]], ids=["plain", "tls"])
+@pytest.mark.parametrize("compression", [[], ["--compress"]], ids=["", "compressed"])
+def test_command_line_client_signs(running_shop: Shop, transport: list[str], compression: list[str]) -> None:
+    """By MariaDB's own plugin."""
+    login = ["--no-defaults", "--protocol=tcp", "-h127.0.0.1", f"-P{running_shop.proxy.port}", "-usigned", *transport, *compression]
+    for password, wanted in (("secret", "signed@127.0.0.1\n"), ("Secret", "")):
+        command = ["mariadb", *login, f"-p{password}", "-N", "-e", "SELECT USER()", "app"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        if "client_ed25519.so" in done.stderr:
+            pytest.skip("the client has no client_ed25519 plugin")
+        assert done.stdout == wanted, done.stderr
+        assert bool(wanted) or "ERROR 1045 (28000): Access denied for user 'signed'@'127.0.0.1' (using password: YES)" in done.stderr
+
+
+@pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"])
+@pytest.mark.parametrize("user", ["app", "native", "signed", "digest", "empty"])
+def test_certificate_is_proved_in_the_login_s_ok(running_shop: Shop, user: str, tls: bool) -> None:
+    """By what the client knows too, over TLS; so that it need not know the certificate's authority."""
+    password = {"app": b"app", "empty": b""}.get(user, b"secret")
+    shared = {
+        "app": hashlib.sha1(hashlib.sha1(b"app").digest()).digest(),
+        "native": hashlib.sha1(hashlib.sha1(b"secret").digest()).digest(),
+        "signed": base64.b64decode(ed25519.stored_key(b"secret") + "="),
+    }.get(user)
+    with WireClient(running_shop.proxy.port) as client:
+        client.read_greeting()
+        if tls:
+            client.start_tls()
+        plugin = SHA2 if user == "digest" else "mysql_native_password"
+        scramble = (sha2_scramble if plugin == SHA2 else native_scramble)(password, client.salt)
+        client.send_packet(login_payload(user, scramble, "app", plugin=plugin), 2 if tls else 1)
+        answer = client.read_packet()
+        if user == "signed":
+            client.send_packet(ed25519.sign(password, answer[-32:]), client.sequence + 1)
+            answer = client.read_packet()
+        answer = client.read_packet() if answer == b"\x01\x03" else answer
+        assert answer[:1] == b"\0"
+        if tls and shared:
+            pem = (running_shop.proxy.dir / "server.crt").read_text()
+            fingerprint = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).digest()
+            proof = hashlib.sha256(shared + client.salt + fingerprint).hexdigest().encode()
+            assert answer[7:] == bytes((65, 1)) + proof
+        else:
+            assert len(answer) == 7
+        assert client.query(b"SELECT 1") == [(b"1",)]
 
 
 def test_greeting_is_like_a_server_s(running_shop: Shop) -> None:

@@ -91,6 +91,7 @@ USERS = {
     "native": {"password": "*14E65567ABDB5135D0CFD9A70B3032C179A49EE7"},  # secret
     "digest": {"password": "sha256:" + hashlib.sha256(hashlib.sha256(b"secret").digest()).hexdigest()},
     "empty": {"password": ""},
+    "signed": {"password": "ed25519:ZIgUREUg5PVgQ6LskhXmO+eZLS0nC8be6HPjYWR4YJY"},  # secret
 }
 
 

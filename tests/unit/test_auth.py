@@ -1,5 +1,6 @@
 """Passwords: both methods from every stored form, against known vectors and the driver's own implementation."""
 
+import base64
 import hashlib
 
 import pymysql._auth
@@ -13,9 +14,11 @@ from shardproxy.protocol.auth import (
     verifier_for,
 )
 from shardproxy.protocol.sha256_crypt import sha256_crypt
+from tests.support import ed25519
 
 SALT = b"abcdefghijklmnopqrst"
 CRYPT = "$A$005$" + SALT.decode() + "Yy1cVJ5jT.fk4HyAGlowRhOkI55As4SAesbspXHQvFD"  # secret
+ED25519_KEY = "ZIgUREUg5PVgQ6LskhXmO+eZLS0nC8be6HPjYWR4YJY"  # secret
 FORMS = {
     "plain": "secret",
     "native": "*14E65567ABDB5135D0CFD9A70B3032C179A49EE7",
@@ -64,6 +67,42 @@ def test_stored_form_decides_what_it_can(form: str) -> None:
         assert not verifier.check_native(wrong, SALT)
         assert not verifier.check_sha2(wrong, SALT)
     assert "secret" not in repr(verifier)
+
+
+def test_signature_is_checked_by_the_stored_key() -> None:
+    """The key is that of MariaDB's own manual for `secret`. Nothing else of such a user can be checked."""
+    assert ed25519.stored_key(b"secret") == ED25519_KEY
+    verifier = verifier_for("ed25519:" + ED25519_KEY)
+    assert verifier.plugins == ("client_ed25519",)
+    nonce = new_salt(32)
+    signature = ed25519.sign(b"secret", nonce)
+    assert verifier.check_ed25519(signature, nonce)
+    for wrong in (b"", b"\0", signature[:-1], signature + b"\0", bytes(64), signature[::-1], ed25519.sign(b"Secret", nonce)):
+        assert not verifier.check_ed25519(wrong, nonce)
+    assert not verifier.check_ed25519(signature, nonce[::-1])
+    assert not verifier.check_clear(b"secret")
+    assert not verifier.check_clear(b"")
+    assert not verifier.check_native(b"", SALT)
+    assert not verifier.check_sha2(b"", SALT)
+    assert not verifier_for("secret").check_ed25519(signature, nonce)
+    # A key without its prefix, or too short a one, is a password like any other.
+    for password in (ED25519_KEY, "ed25519:" + ED25519_KEY[1:], "ed25519:" + ED25519_KEY + "="):
+        assert verifier_for(password).check_clear(password.encode())
+
+
+def test_certificate_is_proved_by_what_both_sides_know() -> None:
+    """The stored hash, the greeting's salt and the certificate; nothing where the method leaves nothing to share."""
+    fingerprint = hashlib.sha256(b"certificate").digest()
+    stage2 = hashlib.sha1(hashlib.sha1(b"secret").digest()).digest()
+    proof = b"\x01" + hashlib.sha256(stage2 + SALT + fingerprint).hexdigest().encode()
+    assert verifier_for("secret").certificate_proof("mysql_native_password", SALT, fingerprint) == proof
+    signed = verifier_for("ed25519:" + ED25519_KEY)
+    key = base64.b64decode(ED25519_KEY + "=")
+    proof = b"\x01" + hashlib.sha256(key + SALT + fingerprint).hexdigest().encode()
+    assert signed.certificate_proof("client_ed25519", SALT, fingerprint) == proof
+    assert verifier_for("secret").certificate_proof("caching_sha2_password", SALT, fingerprint) == b""
+    assert verifier_for("secret").certificate_proof("mysql_native_password", SALT, b"") == b""
+    assert verifier_for("").certificate_proof("mysql_native_password", SALT, fingerprint) == b""
 
 
 def test_answer_to_another_salt_is_wrong() -> None:
