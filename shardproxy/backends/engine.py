@@ -21,6 +21,8 @@ Settings = tuple[tuple[str, bytes], ...]
 # Connections of one kind are interchangeable: CLIENT_FOUND_ROWS, then character set and collation, the schema where it is not the
 # shard's own, and session variables.
 ConnectionKind = tuple[bool, str, str, str, Settings]
+# In place of a schema's name: whichever the connection happens to have.
+ANY_SCHEMA = "*"
 DEFAULT_KIND: ConnectionKind = (False, "utf8mb4", "", "", ())
 
 

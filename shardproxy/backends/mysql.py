@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from time import perf_counter
 
-from shardproxy.backends.engine import BufferedResult, ConnectionKind, RelayTarget
+from shardproxy.backends.engine import ANY_SCHEMA, BufferedResult, ConnectionKind, RelayTarget
 from shardproxy.backends.statements import BackendStatement, BackendStatements
 from shardproxy.errors import BACKEND_LOST, BACKEND_PROTOCOL, QUERY_TIMEOUT, ProxyError, ServerError
 from shardproxy.protocol.flags import Command
@@ -208,7 +208,7 @@ class MySQLConnection(asyncio.Protocol):
 
     async def set_kind(self, kind: ConnectionKind) -> None:
         """Change the character set, the schema and the session variables; FOUND_ROWS cannot change."""
-        if kind[3] != self.kind[3]:
+        if kind[3] not in (self.kind[3], ANY_SCHEMA):
             await self._start(bytes((Command.INIT_DB,)) + (kind[3] or self.schema).encode(), ResultReader())
             self.kind = (*self.kind[:3], kind[3], self.kind[4])
         tail = f" COLLATE '{kind[2]}'" if kind[2] else ""
@@ -226,7 +226,7 @@ class MySQLConnection(asyncio.Protocol):
         self.primed = 0
         self.statements.clear()
         # The server is back at its defaults, but for the schema, which may be another one or gone.
-        self.kind = (*self.kind[:3], "?" if self._initial_kind[3] else self.kind[3], ())
+        self.kind = (*self.kind[:3], ANY_SCHEMA if self._initial_kind[3] else self.kind[3], ())
         await self.set_kind(self._initial_kind)
 
     async def _start(self, payload: bytes, reader: Reader) -> MySQLStream:

@@ -11,7 +11,7 @@ import aiomysql
 import pymysql.err
 from pymysql.constants import CLIENT
 
-from shardproxy.backends.engine import DEFAULT_KIND, Connection, ConnectionKind, ServerSettings, ShardSchema
+from shardproxy.backends.engine import ANY_SCHEMA, DEFAULT_KIND, Connection, ConnectionKind, ServerSettings, ShardSchema
 from shardproxy.backends.mysql import MySQLConnection
 from shardproxy.config.model import ServerUrl
 from shardproxy.errors import BACKEND_PROTOCOL, NO_BACKEND, ProxyError, ServerError
@@ -37,6 +37,7 @@ _ROUTINES: Final = "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE R
 _COMMON_COLLATIONS: Final = ("utf8mb4_bin", "utf8mb4_general_ci", "utf8mb4_unicode_ci", "utf8mb4_0900_ai_ci", "utf8mb4_0900_bin")
 UNKNOWN_COLLATION: Final = b"?"
 _KILL_POLL_S: Final = 0.02
+UNKNOWN_DATABASE_ERRNO: Final = 1049
 
 
 class MySQLEngine:
@@ -54,6 +55,7 @@ class MySQLEngine:
         # The weight of a space by collation. It never changes, so it is asked once.
         self._weights: dict[str, bytes | None] = {"binary": b""}
         self._kills: set[asyncio.Task[None]] = set()
+        self._had_schema = False
 
     async def connect(self, kind: ConnectionKind) -> MySQLConnection:
         """A new connection, logged in and set up; raises `ProxyError` (SP1401) where there is none to be had in time."""
@@ -61,7 +63,7 @@ class MySQLEngine:
             async with asyncio.timeout(self.settings.connect_timeout_s):
                 connection = await self._connect(kind)
                 await connection.disable_multi_statements()
-                await _set_kind(connection, kind)
+                await self._set_kind(connection, kind)
                 return connection
         except TimeoutError:
             reason = "no answer in time"
@@ -78,7 +80,6 @@ class MySQLEngine:
             port=url.port,
             user=url.user,
             password=url.password,
-            db=url.schema_name,
             charset="utf8mb4",
             autocommit=True,
             connect_timeout=None,
@@ -96,12 +97,28 @@ class MySQLEngine:
         connection = MySQLConnection(self.shard, self.schema, kind, writer.transport, thread_id, self._kill_later, self.settings.statements)
         connection.on_cancel = self._cancel_later
         # What it is set to so far.
-        connection.kind = (kind[0], *DEFAULT_KIND[1:])
+        connection.kind = (kind[0], DEFAULT_KIND[1], "", ANY_SCHEMA, ())
         # A StreamWriter that is collected closes its transport.
         connection.keep = writer
         writer.transport.set_protocol(connection)
         writer.transport.resume_reading()
         return connection
+
+    async def _set_kind(self, connection: MySQLConnection, kind: ConnectionKind) -> None:
+        """A client's handshake may name a collation that only other servers know; those take the character set's default then.
+
+        The schema may have been dropped by a client; what needs it will be told so. One that was never there is a fault of the config.
+        """
+        try:
+            await connection.set_kind(kind)
+        except ServerError as error:
+            if error.errno == UNKNOWN_DATABASE_ERRNO and self._had_schema:
+                return
+            if error.errno == UNKNOWN_DATABASE_ERRNO:
+                raise
+            await connection.set_kind((kind[0], kind[1], "", *kind[3:]))
+            connection.kind = kind
+        self._had_schema = True
 
     def _kill_later(self, thread_id: int) -> None:
         """Stop what the server is doing for a connection that was given up, through another connection."""
@@ -194,12 +211,3 @@ class MySQLEngine:
         for task in list(self._kills):
             task.cancel()
         await asyncio.gather(*self._kills, return_exceptions=True)
-
-
-async def _set_kind(connection: MySQLConnection, kind: ConnectionKind) -> None:
-    """A client's handshake may name a collation that only other servers know; those take the character set's default then."""
-    try:
-        await connection.set_kind(kind)
-    except ServerError:
-        await connection.set_kind((kind[0], kind[1], "", *kind[3:]))
-        connection.kind = kind

@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from time import perf_counter
 
-from shardproxy.backends.engine import DEFAULT_KIND, Connection, ConnectionKind, Engine, ServerSettings
+from shardproxy.backends.engine import ANY_SCHEMA, DEFAULT_KIND, Connection, ConnectionKind, Engine, ServerSettings
 from shardproxy.backends.health import Check, Health, State
 from shardproxy.errors import NO_BACKEND, POOL_TIMEOUT, QUEUE_FULL, ProxyError, ServerError
 
@@ -189,6 +189,18 @@ class Pool:
             self.discard(connection)
         else:
             self.release(connection)
+
+    def forget_schema(self, name: str) -> None:
+        """A schema was dropped: connections that had chosen it have none now, whatever comes by that name later."""
+        for kind in list(self._idle):
+            if (kind[3] or self.engine.schema) == name:
+                unset = self._idle.pop(kind)
+                for connection in unset:
+                    connection.kind = (*kind[:3], ANY_SCHEMA, kind[4])
+                    self._idle.setdefault(connection.kind, []).append(connection)
+        for connection in self._busy:
+            if (connection.kind[3] or self.engine.schema) == name:
+                connection.kind = (*connection.kind[:3], ANY_SCHEMA, connection.kind[4])
 
     def discard(self, connection: Connection, kill: bool = True) -> None:
         """Close a connection that cannot be used again."""

@@ -69,8 +69,8 @@ class Backends:
         pool = self.pools[shard]
         try:
             connection = await pool.acquire(DEFAULT_KIND)
-        except ProxyError as error:
-            log.debug("schema not read", extra={"shard": shard, "reason": error.message})
+        except (ProxyError, ServerError) as error:
+            log.debug("schema not read", extra={"shard": shard, "reason": str(error)})
             return None
         try:
             schema = await pool.engine.load_schema(connection)

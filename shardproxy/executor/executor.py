@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from shardproxy.backends.engine import Connection
+from shardproxy.backends.engine import ANY_SCHEMA, Connection
 from shardproxy.backends.statements import BackendStatement
 from shardproxy.config.model import Limits
 from shardproxy.errors import BACKEND_LOST, NO_LOCAL_FILE, ProxyError, ServerError
@@ -243,6 +243,17 @@ class Executor:
                 self.leases.pools[shard].statements[plan.kind.value] += 1
         autocommit, self._state.autocommit = self._state.autocommit, True
         try:
-            return await run_ddl(self.leases, steps)
+            outcome = await run_ddl(self.leases, steps)
         finally:
             self._state.autocommit = autocommit
+        if plan.dropped_schema:
+            self._forget_schema(plan.dropped_schema)
+        return outcome
+
+    def _forget_schema(self, name: str) -> None:
+        state = self._state
+        for pool in self.leases.pools.values():
+            pool.forget_schema(name)
+        if state.schema == name:
+            state.schema = None
+            state.kind = (*state.kind[:3], ANY_SCHEMA, state.kind[4])
