@@ -102,6 +102,7 @@ _UNPREPARABLE_PURE = {
     "c_time": "a negative time without microseconds has its sign at the wrong part",
     "c_bit": "bytes, where text statements give a number",
     "c_set": "text, where text statements give a set",
+    "c_json": "bytes from MySQL, where text statements give text",
 }
 _UNPREPARABLE_C = {
     "c_bigint_unsigned": "refused",
@@ -110,6 +111,7 @@ _UNPREPARABLE_C = {
     "c_varchar": "ends at a zero byte",
     "c_text": "ends at a zero byte",
     "c_bit": "ends the program",
+    "c_json": "bytes from MySQL, where text statements give text",
 }
 
 
@@ -138,7 +140,8 @@ class Connector(Driver):
         options |= {"unix_socket": SETTINGS.socket} if wishes.get("socket") else {"host": SETTINGS.host, "port": SETTINGS.port}
         if wishes.get("tls"):
             options |= {"ssl_ca": SETTINGS.ca, "ssl_verify_cert": True, "ssl_verify_identity": True}
-        elif not wishes.get("socket"):
+        elif self._pure and not wishes.get("socket"):
+            # The extension cannot log in by caching_sha2_password without TLS, and is left to find out that there is TLS.
             options["ssl_disabled"] = True
         if wishes.get("infile"):
             options["allow_local_infile"] = True
