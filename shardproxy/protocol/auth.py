@@ -119,7 +119,8 @@ class Verifier:
         shared = {NATIVE: self.native, ED25519: self.ed25519}.get(plugin)
         if not shared or not fingerprint:
             return b""
-        return b"\x01" + hashlib.sha256(shared + salt + fingerprint).hexdigest().encode()
+        # In capitals: drivers compare the text.
+        return b"\x01" + hashlib.sha256(shared + salt + fingerprint).hexdigest().upper().encode()
 
     def check_clear(self, password: bytes) -> bool:
         """Whether a password that came in clear (over TLS or RSA) is right. 5000 rounds for `crypt`: some milliseconds."""

@@ -318,7 +318,7 @@ def test_certificate_is_proved_in_the_login_s_ok(running_shop: Shop, user: str, 
         if tls and shared:
             pem = (running_shop.proxy.dir / "server.crt").read_text()
             fingerprint = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).digest()
-            proof = hashlib.sha256(shared + client.salt + fingerprint).hexdigest().encode()
+            proof = hashlib.sha256(shared + client.salt + fingerprint).hexdigest().upper().encode()
             assert answer[7:] == bytes((65, 1)) + proof
         else:
             assert len(answer) == 7

@@ -94,11 +94,11 @@ def test_certificate_is_proved_by_what_both_sides_know() -> None:
     """The stored hash, the greeting's salt and the certificate; nothing where the method leaves nothing to share."""
     fingerprint = hashlib.sha256(b"certificate").digest()
     stage2 = hashlib.sha1(hashlib.sha1(b"secret").digest()).digest()
-    proof = b"\x01" + hashlib.sha256(stage2 + SALT + fingerprint).hexdigest().encode()
+    proof = b"\x01" + hashlib.sha256(stage2 + SALT + fingerprint).hexdigest().upper().encode()
     assert verifier_for("secret").certificate_proof("mysql_native_password", SALT, fingerprint) == proof
     signed = verifier_for("ed25519:" + ED25519_KEY)
     key = base64.b64decode(ED25519_KEY + "=")
-    proof = b"\x01" + hashlib.sha256(key + SALT + fingerprint).hexdigest().encode()
+    proof = b"\x01" + hashlib.sha256(key + SALT + fingerprint).hexdigest().upper().encode()
     assert signed.certificate_proof("client_ed25519", SALT, fingerprint) == proof
     assert verifier_for("secret").certificate_proof("caching_sha2_password", SALT, fingerprint) == b""
     assert verifier_for("secret").certificate_proof("mysql_native_password", SALT, b"") == b""
