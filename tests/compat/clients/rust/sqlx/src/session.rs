@@ -9,12 +9,13 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, SqlSafeStr};
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
+/// Always two rows; where the table is sharded, the ids 1 and 5 are on different shards.
 pub async fn transactions() -> Outcome {
     let mut conn = open().await?;
     let mut other = open().await?;
     let orders = table(&mut conn, "orders", ORDERS).await?;
-    let insert = format!("INSERT INTO {orders} VALUES (1, 'a', 1)");
-    let quantity = format!("SELECT quantity FROM {orders} WHERE id = 1");
+    let insert = format!("INSERT INTO {orders} VALUES (1, 'a', 1), (5, 'b', 1)");
+    let quantity = format!("SELECT quantity FROM {orders} ORDER BY id");
 
     let mut transaction = conn.begin().await?;
     run(&mut transaction, &insert).await?;
@@ -24,26 +25,26 @@ pub async fn transactions() -> Outcome {
     run(&mut transaction, &insert).await?;
     same("seen by others before commit", Vec::<i64>::new(), all(&mut other, &quantity).await?)?;
     let mut savepoint = transaction.begin().await?;
-    let update = sqlx::query(AssertSqlSafe(format!("UPDATE {orders} SET quantity = ? WHERE id = ?")));
-    update.bind(3).bind(1).execute(&mut *savepoint).await?;
+    let update = sqlx::query(AssertSqlSafe(format!("UPDATE {orders} SET quantity = ?")));
+    update.bind(3).execute(&mut *savepoint).await?;
     savepoint.rollback().await?;
-    same("after rollback to savepoint", 1, one::<i64>(&mut transaction, &quantity).await?)?;
+    same("after rollback to savepoint", vec![1, 1], all::<i64>(&mut transaction, &quantity).await?)?;
     let mut savepoint = transaction.begin().await?;
-    run(&mut savepoint, format!("UPDATE {orders} SET quantity = 2 WHERE id = 1")).await?;
+    run(&mut savepoint, format!("UPDATE {orders} SET quantity = 2")).await?;
     savepoint.commit().await?;
     transaction.commit().await?;
-    same("after commit", 2, one::<i64>(&mut other, &quantity).await?)?;
+    same("after commit", vec![2, 2], all::<i64>(&mut other, &quantity).await?)?;
 
     let mut dropped = conn.begin().await?;
-    run(&mut dropped, format!("UPDATE {orders} SET quantity = 7 WHERE id = 1")).await?;
+    run(&mut dropped, format!("UPDATE {orders} SET quantity = 7")).await?;
     drop(dropped); // rolled back before the next statement
-    same("after dropping", 2, one::<i64>(&mut conn, &quantity).await?)?;
+    same("after dropping", vec![2, 2], all::<i64>(&mut conn, &quantity).await?)?;
 
     run(&mut conn, "SET autocommit = 0").await?;
-    run(&mut conn, format!("UPDATE {orders} SET quantity = 4 WHERE id = 1")).await?;
-    same("autocommit off", 2, one::<i64>(&mut other, &quantity).await?)?;
+    run(&mut conn, format!("UPDATE {orders} SET quantity = 4")).await?;
+    same("autocommit off", vec![2, 2], all::<i64>(&mut other, &quantity).await?)?;
     run(&mut conn, "SET autocommit = 1").await?;
-    same("autocommit on", 4, one::<i64>(&mut other, &quantity).await?)?;
+    same("autocommit on", vec![4, 4], all::<i64>(&mut other, &quantity).await?)?;
     isolation(&mut conn, &mut other, &orders).await
 }
 
