@@ -164,11 +164,11 @@ class Leases:
         """What the shard says of a statement to be prepared; nothing is begun or pinned for that. None for a row engine."""
         connection = self.held.get(shard)
         if connection is not None and not connection.closed:
-            return await connection.prepare(text) if connection.relays else None
+            return await _described(connection, text)
         pool = self.pools[shard]
         connection = await pool.acquire(self._state.kind)
         try:
-            described = await connection.prepare(text) if connection.relays else None
+            described = await _described(connection, text)
         except ServerError:
             pool.release(connection)
             raise
@@ -230,3 +230,11 @@ class Leases:
                 self.pools[shard].release_dirty(connection)
         self.began.clear()
         self.savepoints.clear()
+
+
+async def _described(connection: Connection, text: bytes) -> BackendStatement | None:
+    """What the server says now, not what it said when the statement was first prepared there."""
+    if not connection.relays:
+        return None
+    connection.forget(text)
+    return await connection.prepare(text)

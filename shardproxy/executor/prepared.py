@@ -14,8 +14,9 @@ from shardproxy.routing.render import Answer
 from shardproxy.sql.fingerprint import fingerprint_prepared
 from shardproxy.sql.parameters import count_literal, count_marks, literal
 
-# The server does not know the statement any more, or its tables have changed too much: it has to be prepared anew.
-STALE_ERRNOS = frozenset((1243, 1615))
+# The server does not know the statement any more, or its tables have changed too much, or (3988, MySQL) it holds on to the character
+# sets of the execution before: it has to be prepared anew.
+STALE_ERRNOS = frozenset((1243, 1615, 3988))
 # Stands in for a parameter where a plan has to be made before there are values.
 _SAMPLE = b"1"
 

@@ -70,7 +70,7 @@ class _Builder:
         nodes = group.expressions if group is not None else []
         for item, node in zip(columns.clauses.group, nodes, strict=True):
             visible = columns.visible_of(node)
-            named = isinstance(node, exp.Literal) or (visible is not None and columns.nodes[visible] != node)
+            named = isinstance(node, exp.Literal) or (visible is not None and not columns.same(columns.nodes[visible], node))
             if visible is not None and named:
                 if isinstance(node, exp.Column) and columns.column_of(node) is not None:
                     raise ProxyError(CROSS_SHARD_CLAUSE, f"'{node.name}' in GROUP BY is both a column and an alias")

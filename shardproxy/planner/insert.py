@@ -138,9 +138,9 @@ def _check_duplicate_update(tail: list[Token], table: ResolvedTable) -> None:
 
 
 def _keeps_key(value: list[Token], key: str) -> bool:
-    """Whether the key is given the value of the very row that was to be inserted: a row in its way is on the same shard."""
+    """Whether the key is left as it is, or given the value of the row that was to be inserted: a row in its way is on the same shard."""
     words = [unquote_name(token.text).lower() for token in value[:5]]
-    return words[:4] == ["values", "(", key, ")"] and words[4:] in ([], [","])
+    return (words[:1] == [key] and words[1:2] in ([], [","])) or (words[:4] == ["values", "(", key, ")"] and words[4:] in ([], [","]))
 
 
 def _auto_column(table: ResolvedTable, columns: list[str]) -> tuple[int, str]:

@@ -32,6 +32,27 @@ _CODECS: Final = {
     "utf8mb3": "utf-8",
     "utf8": "utf-8",
     "latin1": "cp1252",
+    "latin2": "iso8859-2",
+    "latin5": "iso8859-9",
+    "latin7": "iso8859-13",
+    "cp1250": "cp1250",
+    "cp1251": "cp1251",
+    "cp1256": "cp1256",
+    "cp1257": "cp1257",
+    "cp850": "cp850",
+    "cp852": "cp852",
+    "cp866": "cp866",
+    "greek": "iso8859-7",
+    "hebrew": "iso8859-8",
+    "koi8r": "koi8-r",
+    "koi8u": "koi8-u",
+    "macce": "mac-latin2",
+    "macroman": "mac-roman",
+    "tis620": "tis-620",
+    # EUC: both bytes of a character have the high bit set.
+    "ujis": "euc-jp",
+    "euckr": "euc-kr",
+    "gb2312": "gb2312",
     "ascii": "ascii",
     "binary": "latin-1",
 }
@@ -55,6 +76,8 @@ def charset_by_id(number: int) -> Charset | None:
         known: Any = pymysql.charset.charset_by_id(number)
     except KeyError:
         return UTF8MB4
-    if known.name == "utf8mb4" and (known.is_default or number in (45, 46, 224, 255)):
+    # utf8mb4_0900_ai_ci: a server that does not know it takes its own default.
+    if known.name == "utf8mb4" and number == 255:
         return UTF8MB4
-    return charset_by_name(known.name, "" if known.is_default else known.collation)
+    # The character set's default collation is not the same on every server, so what the client means is said.
+    return charset_by_name(known.name, known.collation)

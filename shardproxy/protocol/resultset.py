@@ -24,7 +24,8 @@ Row = tuple[bytes | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class ColumnDefinition:
-    """Protocol::ColumnDefinition41: what a client is told of one column of a result."""
+    """Protocol::ColumnDefinition41: what a client is told of one column of a result. `default` is only there in the answer to
+    COM_FIELD_LIST: the column's default, encoded as in a text row."""
 
     name: bytes
     type: int
@@ -76,7 +77,7 @@ def build_column(column: ColumnDefinition) -> bytes:
         b"\0\0",
     ]
     if column.default is not None:
-        parts.append(lenenc_bytes(column.default))
+        parts.append(column.default)
     return b"".join(parts)
 
 
@@ -92,11 +93,11 @@ def parse_column(payload: bytes) -> ColumnDefinition:
     fixed, pos = read_lenenc_int(payload, pos)
     if fixed < 12:
         raise MalformedPacket("a column definition is cut short")
-    raw, _ = read_fixed(payload, pos, 12)
+    raw, behind = read_fixed(payload, pos, 12)
     charset, _ = read_int(raw, 0, 2)
     length, _ = read_int(raw, 2, 4)
     flags, _ = read_int(raw, 7, 2)
-    return ColumnDefinition(name, raw[6], charset, length, flags, raw[9], schema, table, org_table, org_name)
+    return ColumnDefinition(name, raw[6], charset, length, flags, raw[9], schema, table, org_table, org_name, payload[behind:] or None)
 
 
 def parse_row(payload: bytes, columns: int) -> Row:

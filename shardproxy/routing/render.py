@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from shardproxy.planner.template import LimitSum, SessionValue, Template
+from shardproxy.sql.fingerprint import list_items
 
 Answer = Callable[[SessionValue], bytes]
 
@@ -31,6 +32,13 @@ def quote(value: str) -> bytes:
 
 
 def with_physical_schema(literals: Sequence[bytes], logical: str, physical: str) -> list[bytes]:
-    """For questions about the schema: the logical schema's name, as a string, becomes the shard's own."""
+    """For questions about the schema: the logical schema's name, as a string or in a list, becomes the shard's own."""
     wanted = logical.encode().lower()
-    return [b"'" + physical.encode() + b"'" if raw[1:-1].lower() == wanted and raw[:1] in b"'\"" else raw for raw in literals]
+    own = b"'" + physical.encode() + b"'"
+
+    def exchanged(raw: bytes) -> bytes:
+        return own if raw[:1] in b"'\"" and raw[1:-1].lower() == wanted else raw
+
+    return [
+        b"(" + b", ".join([exchanged(item) for item in list_items(raw)]) + b")" if raw[:1] == b"(" else exchanged(raw) for raw in literals
+    ]

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from shardproxy.errors import CANNOT_EXPAND, OUT_OF_ORDER, ProxyError
 from shardproxy.protocol.flags import Capability
-from shardproxy.protocol.framing import PacketReader
+from shardproxy.protocol.framing import MAX_PAYLOAD, PacketReader
 from shardproxy.server.tls import TlsLayer
 
 try:
@@ -27,8 +27,11 @@ else:
 HEADER_BYTES: Final = 7
 # Servers leave smaller ones as they are, too: it would not pay.
 MIN_COMPRESSED_BYTES: Final = 50
-# What one packet wraps at most; 16 MB are possible. A client can go on with the first while it waits for the second.
+# What one packet wraps, and what more belongs to the last packet in it. A client can read the first while it waits for the second.
 PIECE_BYTES: Final = 256 * 1024
+# A packet of ours that has not come whole waits until it has, as Connector/Python cannot read one whose header is cut, or that is
+# in three parts. More than so much does not wait.
+HELD_BYTES: Final = 4 << 20
 # An answer is written in parts, often small ones, which are worth more together. So much is not kept waiting for more.
 TOGETHER_BYTES: Final = 16 * 1024
 # Of nine. The other ones take twice the time and more for a tenth less, and all clients wait meanwhile.
@@ -123,6 +126,9 @@ class CompressionLayer:
         self._number = 0
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
+        self._asked = False
+        # Bytes that are still to come of a packet whose beginning was too long to wait.
+        self._ahead = 0
         self._packed: list[bytes] = []
 
     # -- PacketReader -------------------------------------------------------------------------------------------------
@@ -213,12 +219,14 @@ class CompressionLayer:
         self._unsent_bytes += len(data)
         if self._unsent_bytes >= TOGETHER_BYTES:
             return True
-        if len(self._unsent) == 1:
+        if not self._asked:
+            self._asked = True
             self._later()
         return False
 
     def outgoing(self) -> bytes:
         """What must be written to the socket now."""
+        self._asked = False
         self._pack()
         data = b"".join(self._packed)
         self._packed.clear()
@@ -234,13 +242,33 @@ class CompressionLayer:
         self._number = 0
 
     def _pack(self) -> None:
+        """Wrap what has been sent, as far as its packets are whole."""
         if not self._unsent:
             return
         data = b"".join(self._unsent)
-        self._unsent.clear()
-        self._unsent_bytes = 0
-        for start in range(0, len(data), PIECE_BYTES):
-            piece = data[start : start + PIECE_BYTES]
+        size = len(data)
+        start, end = 0, self._ahead
+        following = end
+        while following <= size:
+            end = following
+            if end - start >= PIECE_BYTES:
+                self._wrap(data[start:end])
+                start = end
+            following = end + 4 + int.from_bytes(data[end : end + 3], "little") if end + 4 <= size else size + 1
+        if end > size or size - end >= HELD_BYTES:
+            self._ahead = max(end, following) - size
+            end = size
+        else:
+            self._ahead = 0
+        if end > start:
+            self._wrap(data[start:end])
+        rest = data[end:]
+        self._unsent = [rest] if rest else []
+        self._unsent_bytes = len(rest)
+
+    def _wrap(self, data: bytes) -> None:
+        for start in range(0, len(data), MAX_PAYLOAD):
+            piece = data[start : start + MAX_PAYLOAD]
             size = len(piece)
             packed = self._codec.compress(piece) if size >= MIN_COMPRESSED_BYTES else piece
             if len(packed) >= size:

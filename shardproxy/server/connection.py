@@ -23,7 +23,7 @@ from shardproxy.errors import (
 from shardproxy.protocol.charsets import charset_by_id
 from shardproxy.protocol.flags import AUTOCOMMIT, Capability, Command
 from shardproxy.protocol.framing import PacketReader, encode_packet
-from shardproxy.protocol.handshake import MAX_LOGIN_BYTES, Greeting, build_greeting, is_ssl_request, parse_change_user
+from shardproxy.protocol.handshake import MAX_LOGIN_BYTES, Greeting, Login, build_greeting, is_ssl_request, parse_change_user
 from shardproxy.protocol.packets import ErrPacket, OkPacket, build_err, build_ok
 from shardproxy.server.compression import Codec, CompressionLayer, codec_for
 from shardproxy.server.login import LoginExchange, Reply, Step
@@ -47,8 +47,9 @@ class ClientConnection(asyncio.Protocol):
     """One client; a `session.Channel`."""
 
     __slots__ = (
-        "_busy", "_checking", "_divert", "_drained", "_exchange", "_layer", "_listener", "_paused_reading", "_reader", "_schema_checked",
-        "_secure", "_sequence", "_session", "_timer", "_transport", "capabilities", "closed", "last_active", "slow", "source",
+        "_busy", "_checking", "_divert", "_drained", "_exchange", "_layer", "_listener", "_paused_reading", "_reader", "_salt",
+        "_schema_checked", "_secure", "_sequence", "_session", "_timer", "_transport", "capabilities", "closed", "last_active",
+        "slow", "source",
     )  # fmt: skip
 
     def __init__(self, listener: Listener, *, local: bool = False) -> None:
@@ -68,6 +69,7 @@ class ClientConnection(asyncio.Protocol):
         self._reader: PacketReader | CompressionLayer = PacketReader(MAX_LOGIN_BYTES, expect=1)
         # Nobody can listen in: a password may come in clear.
         self._secure = local
+        self._salt = b""
         self._schema_checked = False
         self._divert: Upload | None = None
         self._sequence = 0
@@ -335,6 +337,7 @@ class ClientConnection(asyncio.Protocol):
             self._busy = True
             self._checking = asyncio.get_running_loop().create_task(self._check_schema(login.user, login.database))
             return
+        self._salt = exchange.salt
         self.capabilities = login.capabilities
         session.started_at = perf_counter()
         state = session.state
@@ -409,19 +412,20 @@ class ClientConnection(asyncio.Protocol):
             self._session.state.host,
             secure=self._secure,
         )
-        # The client scrambles with the salt of the greeting, which is gone: ask it to answer a new one.
-        exchange.login = login
-        usable = login.plugin if login.plugin in ("mysql_native_password", "caching_sha2_password") else None
-        exchange.plugin = usable or exchange.plugin
-        self._session.start(self._switch_user(exchange))
+        # The client answers the salt of its last login, as servers let it; it is asked anew only where that answer is of another kind.
+        exchange.salt = self._salt
+        self._session.start(self._switch_user(exchange, login))
 
-    async def _switch_user(self, exchange: LoginExchange) -> None:
+    async def _switch_user(self, exchange: LoginExchange, login: Login) -> None:
         assert self._session is not None
         await self._session.reset()
         self._exchange = exchange
         self._sequence = 1
         self._timer = asyncio.get_running_loop().call_later(self._listener.router.limits.handshake_timeout_s, self._too_slow)
-        self._reply(exchange.switch())
+        try:
+            self._reply(exchange.start(login))
+        except ProxyError as error:
+            self.refuse(error)
 
     def _too_slow(self) -> None:
         """The client has not logged in in time."""

@@ -17,7 +17,7 @@ from shardproxy.protocol.flags import Command
 from shardproxy.protocol.framing import encode_packet
 from shardproxy.protocol.packets import EofPacket, build_eof, changed_schema
 from shardproxy.protocol.resultset import build_column
-from shardproxy.protocol.wire_types import lenenc_bytes, read_int
+from shardproxy.protocol.wire_types import read_int
 from shardproxy.session.channel import Sink
 from shardproxy.topology.topology import Scheme
 
@@ -86,9 +86,8 @@ async def field_list(session: Session, payload: bytes) -> None:
         raise
     session.leases.give(connection)
     packets = []
-    logical = router.logical_schema.encode()
     for sequence, column in enumerate(columns, 1):
-        packets.append(encode_packet(build_column(column.in_schema(logical)) + lenenc_bytes(b""), sequence))
+        packets.append(encode_packet(build_column(router.in_logical_schema(shard, column)), sequence))
     packets.append(encode_packet(build_eof(EofPacket(0, session.state.status)), len(columns) + 1))
     session.channel.write(b"".join(packets))
 

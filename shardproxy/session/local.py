@@ -140,6 +140,8 @@ async def _show(session: Session, statement: Statement, sink: Sink) -> None:
         start, count = _limit(statement)
         _rows(session, sink, columns, list(rows[start : start + count]), keep=True)
     elif words[1] in ("DATABASES", "SCHEMAS"):
+        if len(statement.tokens) > 2 and statement.tokens[2].upper not in ("LIKE", "WHERE"):
+            raise ProxyError(SYNTAX, f"You have an error in your SQL syntax near '{statement.tokens[2].text}'")
         names = sorted({"information_schema", session.router.logical_schema, *await session.router.open_names()})
         like = _like(statement)
         header, pattern = ("Database", None) if like is None else (f"Database ({like})", _like_pattern(like))

@@ -22,7 +22,7 @@ from shardproxy.errors import (
 )
 from shardproxy.executor.prepared import PreparedCall, PreparedText
 from shardproxy.planner.cache import PlanCache
-from shardproxy.planner.plan import AnyPlan, Plan
+from shardproxy.planner.plan import AnyPlan, LocalPlan, Plan
 from shardproxy.protocol.binary import HEAD_BYTES, parse_parameters, types_with_long_data
 from shardproxy.protocol.flags import CURSOR_EXISTS, LAST_ROW_SENT
 from shardproxy.protocol.packets import EofPacket
@@ -105,6 +105,9 @@ class PreparedStatements:
         session = self._session
         count = len(text.parameters)
         unknown = [parameter_column()] * count
+        if isinstance(plan, LocalPlan) and plan.verb == "SHOW":
+            shown = await session.leases.describe(session.router.topology.default_shard, text.text)
+            return unknown, list(shown.columns) if shown is not None else []
         if not isinstance(plan, Plan):
             return unknown, []
         known = session.router.descriptions
@@ -115,8 +118,7 @@ class PreparedStatements:
         described = await session.executor.describe(plan, text, session.router.context)
         if described is None:
             return unknown, []
-        schema = session.router.logical_schema.encode()
-        columns = [column.in_schema(schema) if column.schema else column for column in described.columns]
+        columns = [session.router.in_logical_schema("", column) for column in described.columns]
         parameters = list(described.parameters) if len(described.parameters) == count else unknown
         if key is not None:
             session.router.remember_description(key, (parameters, columns))

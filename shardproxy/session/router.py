@@ -19,7 +19,7 @@ from shardproxy.planner.plan import AnyPlan
 from shardproxy.planner.whole import plan_whole
 from shardproxy.protocol.resultset import ColumnDefinition, parse_row
 from shardproxy.routing.render import quote
-from shardproxy.sql.statement import Statement
+from shardproxy.sql.statement import MAX_PARSED_BYTES, MAX_READ_BYTES, Statement
 from shardproxy.telemetry.counters import Metrics
 from shardproxy.topology.catalog import Catalog
 from shardproxy.topology.topology import Topology
@@ -79,7 +79,8 @@ class Router:
 
         def build(selected: bool) -> PlanCache:
             def make(shape: bytes, literals: list[bytes]) -> AnyPlan:
-                return build_plan(Statement(shape, literals), context, selected=selected)
+                limit = MAX_READ_BYTES if selected and context.whole is not None else MAX_PARSED_BYTES
+                return build_plan(Statement(shape, literals, limit), context, selected=selected)
 
             return PlanCache(self.limits.plan_cache, make)
 
@@ -101,11 +102,19 @@ class Router:
             opened = self.context.open
             assert opened is not None and schema is not None
             whole = replace(opened, name=schema)
-            found = PlanCache(self.limits.plan_cache, lambda shape, literals: plan_whole(Statement(shape, literals), whole))
+            found = PlanCache(self.limits.plan_cache, lambda shape, literals: plan_whole(Statement(shape, literals, MAX_READ_BYTES), whole))
             if len(self.plans) > _OPEN_CACHES:
                 self._bind()
             self.plans[schema] = found
         return found
+
+    def in_logical_schema(self, shard: str, column: ColumnDefinition) -> ColumnDefinition:
+        """A column as the client knows it: not of the shard's own schema. `shard` is "" where it may be any."""
+        pools = self.backends.pools
+        names = [pools[shard].engine.schema] if shard else [pool.engine.schema for pool in pools.values()]
+        if column.schema.decode("utf-8", "replace") in names:
+            return column.in_schema(self.logical_schema.encode())
+        return column
 
     def user_settings(self, user: str) -> Settings:
         """The session variables that a user's sessions begin with."""
@@ -187,6 +196,8 @@ class Router:
         while True:
             pause = self.limits.health_interval_s if self.catalog.unread_shards else self.limits.catalog_refresh_s
             await asyncio.sleep(pause)
+            # Tables of open schemas may have changed without the catalog knowing.
+            self.descriptions.clear()
             try:
                 await self.refresh_catalog()
             except Exception:

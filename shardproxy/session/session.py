@@ -36,7 +36,7 @@ from shardproxy.session.variables import remember_user_variables
 from shardproxy.sql.fingerprint import expand_executable_comments, fingerprint, shape_within
 from shardproxy.sql.rows import first_row_only, has_rows
 from shardproxy.sql.split import split_statements
-from shardproxy.sql.statement import MAX_PARSED_BYTES
+from shardproxy.sql.statement import MAX_READ_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -195,8 +195,8 @@ class Session:
             if isinstance(plan, Plan) and (plan.insert is not None or plan.template is None):
                 await self.run(plan.for_many_rows(), text, literals, sink)
                 return
-        if len(text) > HUGE_BYTES and not await loop.run_in_executor(None, shape_within, text, MAX_PARSED_BYTES):
-            raise ProxyError(TOO_COMPLEX, f"the statement is longer than {MAX_PARSED_BYTES} bytes, not counting its literals")
+        if len(text) > HUGE_BYTES and not await loop.run_in_executor(None, shape_within, text, MAX_READ_BYTES):
+            raise ProxyError(TOO_COMPLEX, f"the statement is longer than {MAX_READ_BYTES} bytes, not counting its literals")
         shape, literals = fingerprint(text)
         if len(shape) > LONG_SHAPE_BYTES and shape not in plans:
             await self._plan_beside(plans, shape, text, literals, sink)
@@ -246,6 +246,7 @@ class Session:
             try:
                 return await self.executor.run_ddl(plan, literals)
             finally:
+                self.router.descriptions.clear()
                 await self.router.refresh_catalog()
 
     async def _remembering(self, plan: Plan, text: bytes, work: Coroutine[Any, Any, Outcome]) -> Outcome:
@@ -394,8 +395,12 @@ class Session:
         self.leases.cancel()
 
     def kill(self) -> None:
-        """Another session ends this one."""
-        if not self.closed:
+        """Another session ends this one. A client that waits for an answer gets an error; one that does not would take it for the
+        answer to its next command, so it only sees the connection close, as on a server."""
+        if not self.closed and not self.statement:
+            self.close()
+            self.channel.close()
+        elif not self.closed:
             self.send_error(ProxyError(KILLED, "Connection was killed"), fatal=True)
 
     def close(self) -> None:

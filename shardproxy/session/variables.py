@@ -29,13 +29,15 @@ if TYPE_CHECKING:
 # They speak of the client's connection, which is the proxy's own.
 _CLIENT_SIDE = frozenset(("wait_timeout", "interactive_timeout", "net_write_timeout", "net_read_timeout", "net_retry_count"))
 # They would change what a merge must compute, or what replication carries.
-_REFUSED = frozenset(
+_NEVER = frozenset(
     (
-        "sql_select_limit", "div_precision_increment", "insert_id", "sql_log_bin", "gtid_next", "gtid_seq_no", "gtid_domain_id",
-        "server_id", "pseudo_thread_id", "pseudo_slave_mode", "rand_seed1", "rand_seed2", "sql_buffer_result", "max_sort_length",
-        "old_mode", "session_track_gtids", "low_priority_updates",
+        "insert_id", "sql_log_bin", "gtid_next", "gtid_seq_no", "gtid_domain_id", "server_id", "pseudo_thread_id", "pseudo_slave_mode",
+        "rand_seed1", "rand_seed2", "session_track_gtids",
     )
 )  # fmt: skip
+_REFUSED = _NEVER | {
+    "sql_select_limit", "div_precision_increment", "sql_buffer_result", "max_sort_length", "old_mode", "low_priority_updates",
+}  # fmt: skip
 _HARMLESS = {"sql_select_limit": (b"DEFAULT", b"18446744073709551615"), "sql_auto_is_null": (b"0", b"OFF", b"DEFAULT")}
 MAX_ASSIGNMENTS = 256
 # What servers tell clients of by default (session_track_system_variables).
@@ -73,7 +75,8 @@ async def run_set(session: Session, statement: Statement) -> None:
     parts = _split(statement.tokens[1:])
     if len(parts) > MAX_ASSIGNMENTS:
         raise ProxyError(UNSUPPORTED_SETTING, f"one SET may make {MAX_ASSIGNMENTS} assignments")
-    if any(token.upper in ("FROM", "TABLE") and token.kind is Kind.WORD for token in statement.tokens):
+    whole = session.router.context.whole is not None or session.state.kind[3]
+    if not whole and any(token.upper in ("FROM", "TABLE") and token.kind is Kind.WORD for token in statement.tokens):
         raise ProxyError(UNSUPPORTED_STATEMENT, "a subquery in SET is not supported")
     wanted = _sort_out(session, statement, parts)
     if wanted.kept:
@@ -98,6 +101,9 @@ class _Wanted:
 
 def _sort_out(session: Session, statement: Statement, parts: list[list[Token]]) -> _Wanted:
     wanted = _Wanted()
+    # What a merge would have to know of is no matter where nothing is merged.
+    whole = session.router.context.whole is not None
+    refused = _NEVER if whole else _REFUSED | _HARMLESS.keys()
     for part in parts:
         if not part:
             raise ProxyError(SYNTAX, "You have an error in your SQL syntax near SET")
@@ -109,9 +115,9 @@ def _sort_out(session: Session, statement: Statement, parts: list[list[Token]]) 
         value = _text(statement, assignment.value)
         if assignment.name == "autocommit":
             wanted.autocommit = _boolean(value)
-        elif assignment.name in _CLIENT_SIDE or value.upper() in _HARMLESS.get(assignment.name, ()):
+        elif assignment.name in _CLIENT_SIDE or (not whole and value.upper() in _HARMLESS.get(assignment.name, ())):
             continue
-        elif assignment.name in _REFUSED or assignment.name in _HARMLESS:
+        elif assignment.name in refused:
             raise ProxyError(UNSUPPORTED_SETTING, f"variable '{assignment.name}' cannot be set to {value.decode('latin-1')[:60]}")
         elif assignment.name in ("last_insert_id", "identity"):
             wanted.last_insert_id = int(value) if value.isdigit() else 0

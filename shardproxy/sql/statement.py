@@ -19,6 +19,8 @@ from shardproxy.sql.lexer import Token, tokenize
 
 # Beyond this the parser would hold up every other client for too long. Lists behind IN and rows of INSERT do not count.
 MAX_PARSED_BYTES: Final = 48 * 1024
+# The same where nothing is parsed, but only looked through for its tokens.
+MAX_READ_BYTES: Final = 1024 * 1024
 _SHOWN_BYTES: Final = 64
 POSITION: Final = "start"
 
@@ -55,9 +57,9 @@ class Statement:
     of those that stand for a list.
     """
 
-    def __init__(self, shape: bytes, literals: list[bytes]) -> None:
-        if len(shape) > MAX_PARSED_BYTES:
-            raise ProxyError(TOO_COMPLEX, f"the statement is longer than {MAX_PARSED_BYTES} bytes, not counting its literals")
+    def __init__(self, shape: bytes, literals: list[bytes], max_bytes: int = MAX_PARSED_BYTES) -> None:
+        if len(shape) > max_bytes:
+            raise ProxyError(TOO_COMPLEX, f"the statement is longer than {max_bytes} bytes, not counting its literals")
         texts = shape.decode("latin-1").split(MARK.decode())
         if len(texts) != len(literals) + 1:
             raise ProxyError(SYNTAX, "You have an error in your SQL syntax near '?'")
