@@ -14,6 +14,7 @@ from shardproxy.protocol.flags import Capability
 from shardproxy.protocol.framing import encode_packet
 from shardproxy.server import compression
 from shardproxy.server.compression import (
+    HELD_BYTES,
     MIN_COMPRESSED_BYTES,
     PIECE_BYTES,
     TOGETHER_BYTES,
@@ -101,26 +102,62 @@ def test_packets_come_out_however_they_were_cut(
 
 
 @both
-@given(data=st.lists(st.binary(min_size=1, max_size=100) | st.sampled_from((b"x" * 1000, b"xyz" * 9000)), max_size=20))
-def test_what_is_sent_comes_out_in_order(codec: Codec, data: list[bytes]) -> None:
-    """Whatever was put together with what."""
-    layer, _ = layer_of(codec)
-    wire = b""
-    for part in data:
-        if layer.send(part):
+@given(
+    payloads=st.lists(st.binary(max_size=100) | st.sampled_from((b"x" * 1000, b"xyz" * 9000, b"y" * 600_000)), max_size=20),
+    steps=st.lists(st.integers(1, 100) | st.sampled_from((1000, 100_000)), min_size=1, max_size=20),
+)
+def test_what_is_sent_comes_out_in_order(codec: Codec, payloads: list[bytes], steps: list[int]) -> None:
+    """However it was cut where it was written, no packet is cut where it is read."""
+    data = b"".join(encode_packet(payload, number) for number, payload in enumerate(payloads))
+    layer, asked = layer_of(codec)
+    wire, start, turn = b"", 0, 0
+    while start < len(data):
+        step = steps[turn % len(steps)] if start < 20_000 else 50_000
+        before = len(asked)
+        if layer.send(data[start : start + step]) or (len(asked) > before and turn % 2):
             wire += layer.outgoing()
+        start, turn = start + step, turn + 1
     found = take_apart(codec, wire + layer.outgoing())
-    assert b"".join(packet.data for packet in found) == b"".join(data)
+    assert b"".join(packet.data for packet in found) == data
     assert [packet.number for packet in found] == [number & 0xFF for number in range(len(found))]
+    for packet in found:
+        read_whole(packet.data)
+
+
+def read_whole(data: bytes) -> None:
+    """Fails where the last packet is cut."""
+    while data:
+        end = 4 + int.from_bytes(data[:3], "little")
+        assert len(data) >= end, "a packet is cut"
+        data = data[end:]
+
+
+@both
+def test_long_packet_does_not_wait_for_its_end(codec: Codec) -> None:
+    """Sixteen megabytes of it would be held else. What comes behind it is whole again."""
+    layer, _ = layer_of(codec)
+    long, short = encode_packet(bytes(HELD_BYTES + 1000), 0), encode_packet(b"short", 1)
+    layer.send(short + long[:1000])
+    assert [packet.data for packet in take_apart(codec, layer.outgoing())] == [short]
+    layer.send(long[1000 : HELD_BYTES - 1])
+    assert layer.outgoing() == b""
+    layer.send(long[HELD_BYTES - 1 : HELD_BYTES + 10])
+    assert [packet.data for packet in take_apart(codec, layer.outgoing())] == [long[: HELD_BYTES + 10]]
+    layer.send(long[HELD_BYTES + 10 : HELD_BYTES + 500])
+    assert [packet.data for packet in take_apart(codec, layer.outgoing())] == [long[HELD_BYTES + 10 : HELD_BYTES + 500]]
+    layer.send(long[HELD_BYTES + 500 :] + short + short[:2])
+    assert [packet.data for packet in take_apart(codec, layer.outgoing())] == [long[HELD_BYTES + 500 :] + short]
+    layer.send(short[2:])
+    assert [packet.data for packet in take_apart(codec, layer.outgoing())] == [short]
 
 
 @both
 def test_small_packets_are_not_compressed(codec: Codec) -> None:
     """And neither is what would not get smaller."""
     for data, size in (
-        (b"x" * (MIN_COMPRESSED_BYTES - 1), 0),
-        (b"x" * MIN_COMPRESSED_BYTES, MIN_COMPRESSED_BYTES),
-        (random.Random(1).randbytes(5000), 0),
+        (encode_packet(b"x" * (MIN_COMPRESSED_BYTES - 5), 0), 0),
+        (encode_packet(b"x" * (MIN_COMPRESSED_BYTES - 4), 0), MIN_COMPRESSED_BYTES),
+        (encode_packet(random.Random(1).randbytes(5000), 0), 0),
     ):
         layer, _ = layer_of(codec)
         layer.send(data)
@@ -131,11 +168,12 @@ def test_small_packets_are_not_compressed(codec: Codec) -> None:
 def test_what_one_callback_writes_goes_out_together(codec: Codec) -> None:
     """It asks once, and no more than so much waits."""
     layer, asked = layer_of(codec)
-    assert [layer.send(b"x" * 100) for _ in range(3)] == [False] * 3
+    row = encode_packet(b"x" * 96, 0)
+    assert [layer.send(row) for _ in range(3)] == [False] * 3
     assert len(asked) == 1
-    assert take_apart(codec, layer.outgoing()) == [Packet(0, 300, b"x" * 300)]
+    assert take_apart(codec, layer.outgoing()) == [Packet(0, 300, row * 3)]
     assert layer.outgoing() == b""
-    assert layer.send(b"x" * TOGETHER_BYTES)
+    assert layer.send(encode_packet(b"x" * TOGETHER_BYTES, 0))
     assert len(asked) == 1
 
 
@@ -143,10 +181,11 @@ def test_what_one_callback_writes_goes_out_together(codec: Codec) -> None:
 def test_large_answer_is_cut(codec: Codec) -> None:
     """A client reads the first part while the last is on its way, and numbers wrap."""
     layer, _ = layer_of(codec)
-    layer.send(bytes(300 * PIECE_BYTES + 1))
+    row = encode_packet(bytes(PIECE_BYTES), 0)
+    layer.send(row * 300 + encode_packet(b"", 0))
     found = take_apart(codec, layer.outgoing())
     assert [packet.number for packet in found] == [number & 0xFF for number in range(301)]
-    assert {len(packet.data) for packet in found} == {PIECE_BYTES, 1}
+    assert {packet.data for packet in found} == {row, encode_packet(b"", 0)}
 
 
 @both
@@ -157,14 +196,15 @@ def test_answers_go_on_with_the_client_s_numbers(codec: Codec) -> None:
     sent = encode_packet(long, 0)
     layer.feed(packed(codec, sent[:200], 0) + packed(codec, sent[200:], 1) + packed(codec, encode_packet(b"\x0e", 0), 0))
     assert layer.next_payload() == long
-    layer.send(b"first answer")
-    layer.send(b", its end")
+    one, two = encode_packet(b"one", 1), encode_packet(b"two", 2)
+    layer.send(one)
+    layer.send(two)
     assert layer.next_payload() == b"\x0e"
-    layer.send(b"second answer")
-    assert take_apart(codec, layer.outgoing()) == [Packet(2, 0, b"first answer, its end"), Packet(1, 0, b"second answer")]
-    layer.send(b"shutting down")
+    layer.send(one)
+    assert take_apart(codec, layer.outgoing()) == [Packet(2, 0, one + two), Packet(1, 0, one)]
+    layer.send(one)
     layer.restart()
-    layer.send(b"shutting down")
+    layer.send(one)
     assert [packet.number for packet in take_apart(codec, layer.outgoing())] == [2, 0]
 
 
