@@ -63,6 +63,7 @@ PRIVILEGE = _spec("SP1014", 1227, "42000", Fault.CLIENT, "access denied; a privi
 UNKNOWN_STATEMENT = _spec("SP1020", 1243, "HY000", Fault.CLIENT, "unknown prepared statement")
 NO_CURSOR = _spec("SP1021", 1421, "HY000", Fault.CLIENT, "the prepared statement has no open cursor")
 WRONG_ARGUMENTS = _spec("SP1025", 1210, "HY000", Fault.CLIENT, "wrong number of values for a prepared statement")
+NOT_PREPARABLE = _spec("SP1026", 1295, "HY000", Fault.CLIENT, "the statement cannot be prepared")
 TOO_MANY_STATEMENTS = _spec("SP1022", 1461, "42000", Fault.CLIENT, "too many prepared statements")
 
 # Names and syntax

@@ -74,6 +74,9 @@ class ResultStream(Protocol):
     async def wait_ready(self) -> None:
         """Until the columns are known or the statement has succeeded; raises `ServerError` where it failed."""
 
+    def next_result(self) -> bool:
+        """Go on to the result that follows this one, which has ended; False where there is none."""
+
     async def next_rows(self) -> list[bytes] | None:
         """The next text-row payloads (at least one), or None at the end; raises `ServerError` or `ProxyError`."""
 
@@ -113,7 +116,7 @@ class Connection(Protocol):
     `kind` is what its session has been set to. `primed` counts the session settings that were applied to it (see `executor`).
     `status` are the status bits of its last answer. `on_progress`, where the connection relays, is called when more of a `send`'s
     answer has come and when the connection is lost; `on_writable` when it is no longer `congested`. `killing` is there while a
-    `cancel` is under way: until it is done nobody else may use the connection.
+    `cancel` is under way: until it is done nobody else may use the connection. `dirty`: it must be reset before anyone else gets it.
     """
 
     shard: str
@@ -127,6 +130,7 @@ class Connection(Protocol):
     on_progress: Callable[[], None] | None
     on_writable: Callable[[], None] | None
     killing: asyncio.Future[None] | None
+    dirty: bool
 
     def send(self, sql: bytes) -> ResultStream:
         """Send a statement; its answer is awaited with `wait_ready`. Several connections can thus work at the same time."""

@@ -58,6 +58,7 @@ class MySQLConnection(asyncio.Protocol):
         self.on_writable: Callable[[], None] | None = None
         self.on_cancel: Callable[[MySQLConnection], None] | None = None
         self.killing: asyncio.Future[None] | None = None
+        self.dirty = False
         # Counts commands, so that a late KILL can tell whether it still concerns the same one.
         self.generation = 0
         self.congested = False
@@ -117,6 +118,8 @@ class MySQLConnection(asyncio.Protocol):
 
     def relay(self, packet: bytes, target: RelayTarget, *, file: bool = False) -> None:
         """Send a framed command and forward its response. `file`: the server may ask for the client's file."""
+        if self.busy:
+            raise ProxyError(BACKEND_PROTOCOL, f"the connection to shard {self.shard} is busy")
         self._target = target
         self._scanner = scanner = ResponseScanner()
         scanner.may_ask = file
@@ -173,25 +176,22 @@ class MySQLConnection(asyncio.Protocol):
 
     def prepared(self, text: bytes) -> BackendStatement | None:
         """The statement that is prepared from this text already."""
-        return self.statements.get(text)
+        return self.statements.get((self.kind[1:], text))
 
     async def prepare(self, text: bytes) -> BackendStatement:
         """Prepare a statement, or find it prepared."""
-        found = self.statements.get(text)
-        if found is None:
-            found = await self.prepare_alone(text)
-            self.statements.add(text, found)
-        return found
-
-    async def prepare_alone(self, text: bytes) -> BackendStatement:
-        """Prepare a statement that nobody else will find; whoever does must have it closed."""
+        found = self.prepared(text)
+        if found is not None:
+            return found
         reader = PrepareReader()
         await self._start(bytes((Command.STMT_PREPARE,)) + text, reader)
-        return BackendStatement(reader.statement_id, tuple(reader.parameters), tuple(reader.columns))
+        found = BackendStatement(reader.statement_id, tuple(reader.parameters), tuple(reader.columns))
+        self.statements.add((self.kind[1:], text), found)
+        return found
 
     def forget(self, text: bytes) -> None:
         """What was prepared from this text cannot be used any more."""
-        self.statements.drop(text)
+        self.statements.drop((self.kind[1:], text))
 
     async def field_list(self, body: bytes) -> list[ColumnDefinition]:
         """The columns that COM_FIELD_LIST asks for."""
@@ -249,14 +249,16 @@ class MySQLConnection(asyncio.Protocol):
         reader = self._reader
         assert reader is not None
         reader.feed(data)
-        if reader.row_bytes > HIGH_WATER_BYTES and not reader.done:
+        done = reader.done
+        if not done and reader.held_bytes > HIGH_WATER_BYTES:
             self.pause()
-        if reader.done:
+        if done:
             self._reader = None
-            if reader.ok is not None:
-                self.status = reader.ok.status
-            elif reader.eof is not None:
-                self.status = reader.eof.status
+            last = reader.last
+            if last.ok is not None:
+                self.status = last.ok.status
+            elif last.eof is not None:
+                self.status = last.eof.status
         if reader.ready:
             self._wake()
 
@@ -266,15 +268,17 @@ class MySQLConnection(asyncio.Protocol):
             self._raise_lost()
         self.resume()
         loop = asyncio.get_running_loop()
-        self._wakeup = loop.create_future()
+        self._wakeup = wakeup = loop.create_future()
         try:
-            await self._wakeup
+            await wakeup
         except asyncio.CancelledError:
             # Nobody will read the rest of this answer.
             self.abort()
             raise
         finally:
-            self._wakeup = None
+            # Someone else may be waiting by now, for the answer to the next command.
+            if self._wakeup is wakeup:
+                self._wakeup = None
 
     def _raise_lost(self) -> None:
         if self._timed_out:
@@ -357,13 +361,21 @@ class MySQLStream:
     @property
     def waits(self) -> bool:
         """Whether so many rows have come that the server is made to wait."""
-        return self._reader.row_bytes > HIGH_WATER_BYTES
+        return self._reader.held_bytes > HIGH_WATER_BYTES
 
     @property
     def clean(self) -> bool:
         """Whether the answer has ended with rows, without error or warnings."""
         eof = self._reader.eof
-        return eof is not None and not eof.warnings
+        return eof is not None and not eof.warnings and self._reader.next is None
+
+    def next_result(self) -> bool:
+        """Go on to the result that follows this one, which has ended; False where there is none."""
+        following = self._reader.next
+        if following is None:
+            return False
+        self._reader = following
+        return True
 
     def take_rows(self) -> list[bytes]:
         """The rows that have come so far."""
@@ -381,7 +393,7 @@ class MySQLStream:
         """The next rows, or None at the end."""
         while not self._reader.rows:
             self._check()
-            if self._reader.done:
+            if self._reader.over:
                 return None
             if self._connection.closed:
                 self._connection._raise_lost()

@@ -177,6 +177,9 @@ class Pool:
         if connection.closed:
             self.discard(connection)
             return
+        if connection.killing is not None:
+            connection.killing.add_done_callback(lambda _: self.release_dirty(connection))
+            return
         task = asyncio.get_running_loop().create_task(self._reset(connection))
         self._resets.add(task)
         task.add_done_callback(self._resets.discard)
@@ -185,6 +188,7 @@ class Pool:
         try:
             async with asyncio.timeout(self.settings.connect_timeout_s):
                 await connection.reset()
+                connection.dirty = False
         except (TimeoutError, ProxyError, ServerError):
             self.discard(connection)
         else:

@@ -48,6 +48,7 @@ class SQLiteConnection:
         self.on_writable: Callable[[], None] | None = None
         self.killing: asyncio.Future[None] | None = None
         self.congested = False
+        self.dirty = False
         self.busy = False
         self._path = path
         self._types: dict[str, TableTypes | None] = {}
@@ -233,6 +234,10 @@ class SQLiteStream:
         """Until the columns are known or the statement has succeeded."""
         self._cursor, self.columns, self.ok = await self._answer
         self._encoders = [encoder_of(column) for column in self.columns]
+
+    def next_result(self) -> bool:
+        """There is one result."""
+        return False
 
     async def next_rows(self) -> list[bytes] | None:
         """The next rows, or None at the end."""

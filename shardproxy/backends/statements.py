@@ -1,4 +1,7 @@
-"""The statements that are prepared on one connection, by their text: whoever has the connection finds them again."""
+"""The statements that are prepared on one connection: whoever has the connection finds them again.
+
+They are known by their text and by what the connection was set to, since a server binds a statement to schema, character set and modes.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,9 @@ from dataclasses import dataclass
 from shardproxy.protocol.flags import Command
 from shardproxy.protocol.framing import encode_packet
 from shardproxy.protocol.resultset import ColumnDefinition
+
+# A text, and the kind of connection without what cannot change.
+Key = tuple[tuple[object, ...], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,39 +30,35 @@ class BackendStatements:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self._by_text: OrderedDict[bytes, BackendStatement] = OrderedDict()
+        self._by_key: OrderedDict[Key, BackendStatement] = OrderedDict()
         # Numbers of those to be closed: that needs no answer, so it goes out with the next command.
         self.closing: list[int] = []
 
     def __len__(self) -> int:
-        return len(self._by_text)
+        return len(self._by_key)
 
-    def get(self, text: bytes) -> BackendStatement | None:
-        """The statement prepared from this text."""
-        found = self._by_text.get(text)
+    def get(self, key: Key) -> BackendStatement | None:
+        """The statement prepared under this key."""
+        found = self._by_key.get(key)
         if found is not None:
-            self._by_text.move_to_end(text)
+            self._by_key.move_to_end(key)
         return found
 
-    def add(self, text: bytes, statement: BackendStatement) -> None:
+    def add(self, key: Key, statement: BackendStatement) -> None:
         """Remember one; another may have to go for it."""
-        self._by_text[text] = statement
-        if len(self._by_text) > self.capacity:
-            self.closing.append(self._by_text.popitem(last=False)[1].id)
+        self._by_key[key] = statement
+        if len(self._by_key) > self.capacity:
+            self.closing.append(self._by_key.popitem(last=False)[1].id)
 
-    def drop(self, text: bytes) -> None:
+    def drop(self, key: Key) -> None:
         """The server does not know it any more, or not as it was."""
-        found = self._by_text.pop(text, None)
+        found = self._by_key.pop(key, None)
         if found is not None:
             self.closing.append(found.id)
 
-    def close_later(self, statement_id: int) -> None:
-        """Close a statement that was prepared for one use."""
-        self.closing.append(statement_id)
-
     def clear(self) -> None:
         """The server has forgotten all of them."""
-        self._by_text.clear()
+        self._by_key.clear()
         self.closing.clear()
 
     def take_closing(self) -> bytes:

@@ -87,13 +87,19 @@ class Executor:
             else:
                 outcome = await self.scatter(plan, literals, context).run(texts, sink)
         except ServerError as error:
-            await self.transaction.after_error(error)
+            await self._after_error(plan, shards[0], error)
             raise
         if state.wants_transaction and (plan.writes or plan.locks):
             self.transaction.wrote(shards[0])
         if plan.whole and plan.pin and plan.writes:
             self.transaction.follow(shards[0], outcome.status)
         return outcome
+
+    async def _after_error(self, plan: Plan, shard: str, error: ServerError) -> None:
+        held = self.leases.held.get(shard)
+        if plan.whole and plan.pin and plan.writes and held is not None:
+            await self.transaction.follow_failed(held)
+        await self.transaction.after_error(error)
 
     def scatter(self, plan: Plan, literals: list[bytes], context: PlanContext) -> ScatterRead:
         """The read of several shards that a plan asks for."""
@@ -187,7 +193,8 @@ class Executor:
         """One shard. A plain read whose connection turns out to be dead before anything was sent is tried once more."""
         prepared = None
         for attempt in (1, 2):
-            self.last_connection = connection = await self.leases.take(shard)
+            for_tables = plan.whole or plan.writes or plan.locks or bool(plan.tables)
+            self.last_connection = connection = await self.leases.take(shard, for_tables=for_tables)
             try:
                 prepared = None if call is None or not connection.relays else call.for_shard(plan, self.answer)
                 if prepared is not None and call is not None:
@@ -230,10 +237,11 @@ class Executor:
 
     async def run_ddl(self, plan: DdlPlan, literals: list[bytes]) -> Outcome:
         """Carry out a schema change. It commits an open transaction first, as on any server."""
-        if self._state.in_transaction:
-            await self.transaction.commit()
         if plan.temporary:
+            # As on a server this neither commits nor begins anything.
             self.leases.pin("temporary table")
+        elif self._state.in_transaction:
+            await self.transaction.commit()
         steps = []
         for step in plan.steps:
             rendered = render(step.text, literals, self.answer)
@@ -241,7 +249,9 @@ class Executor:
         for _, texts in steps:
             for shard in texts:
                 self.leases.pools[shard].statements[plan.kind.value] += 1
-        autocommit, self._state.autocommit = self._state.autocommit, True
+        autocommit = self._state.autocommit
+        if not plan.temporary:
+            self._state.autocommit = True
         try:
             outcome = await run_ddl(self.leases, steps)
         finally:

@@ -100,8 +100,11 @@ class Leases:
             taken.append(connection)
         return taken
 
-    async def take(self, shard: str) -> Connection:
-        """A connection to the shard with the session's settings, inside the session's transaction if it has one."""
+    async def take(self, shard: str, *, for_tables: bool = False) -> Connection:
+        """A connection to the shard with the session's settings, inside the session's transaction if it has one.
+
+        `for_tables`: for a statement that works on tables, to which a SET TRANSACTION for the next transaction applies.
+        """
         connection = self.held.get(shard)
         if connection is None:
             connection = await self.pools[shard].acquire(self._state.kind)
@@ -110,10 +113,9 @@ class Leases:
                 self.pin_connection(connection, next(iter(self.reasons)))
         elif connection.closed:
             self._lost(shard)
-        if connection.killing is not None:
-            await connection.killing
+        await self.settled(connection)
         try:
-            await self._prepare(connection)
+            await self._prepare(connection, for_tables=for_tables)
         except ServerError:
             self.give(connection)
             raise
@@ -122,7 +124,7 @@ class Leases:
             raise
         return connection
 
-    async def _prepare(self, connection: Connection) -> None:
+    async def _prepare(self, connection: Connection, *, for_tables: bool) -> None:
         state = self._state
         if connection.kind[1:] != state.kind[1:]:
             await connection.set_kind(state.kind)
@@ -141,7 +143,9 @@ class Leases:
             state.in_transaction = True
             for savepoint in self.savepoints.values():
                 await connection.query(savepoint)
-        elif not state.wants_transaction and state.next_characteristics:
+        elif for_tables and not state.wants_transaction and state.next_characteristics:
+            # A server keeps them for the next transaction if this statement is none.
+            connection.dirty = True
             for characteristic in state.next_characteristics:
                 await connection.query(b"SET TRANSACTION " + characteristic.encode())
             state.next_characteristics.clear()
@@ -152,19 +156,28 @@ class Leases:
         connection = await self.take(shard)
         try:
             yield connection
-        except ServerError:
-            self.give(connection)
+        except (ServerError, ProxyError):
+            if connection.closed or getattr(connection, "busy", False):
+                self.drop(connection)
+            else:
+                self.give(connection)
             raise
         except BaseException:
             self.drop(connection)
             raise
         self.give(connection)
 
+    async def settled(self, connection: Connection) -> Connection:
+        """The connection, once a KILL that is under way cannot hit what is sent next."""
+        if connection.killing is not None:
+            await connection.killing
+        return connection
+
     async def describe(self, shard: str, text: bytes) -> BackendStatement | None:
         """What the shard says of a statement to be prepared; nothing is begun or pinned for that. None for a row engine."""
         connection = self.held.get(shard)
         if connection is not None and not connection.closed:
-            return await _described(connection, text)
+            return await _described(await self.settled(connection), text)
         pool = self.pools[shard]
         connection = await pool.acquire(self._state.kind)
         try:
@@ -182,7 +195,10 @@ class Leases:
         """The statement is over; the connection is clean but for what the session holds it for."""
         if connection in self._borrowed:
             self._borrowed.discard(connection)
-            self.pools[connection.shard].release(connection)
+            if connection.dirty:
+                self.pools[connection.shard].release_dirty(connection)
+            else:
+                self.pools[connection.shard].release(connection)
 
     def drop(self, connection: Connection, kill: bool = True) -> None:
         """The connection cannot be used again."""

@@ -10,6 +10,7 @@ from typing import Protocol
 from shardproxy.backends.engine import Connection
 from shardproxy.executor.state import Warning_
 from shardproxy.executor.upload import Upload
+from shardproxy.protocol.packets import EofPacket, OkPacket
 from shardproxy.protocol.resultset import ColumnDefinition
 
 _NUMBER = re.compile(rb"\d+")
@@ -59,6 +60,12 @@ class ResultSink(Protocol):
 
     def send_rows(self, payloads: Iterable[bytes]) -> None:
         """Send rows."""
+
+    def send_ok(self, ok: OkPacket) -> None:
+        """End a result without rows."""
+
+    def send_eof(self, eof: EofPacket) -> None:
+        """End the rows of a result."""
 
     async def drain(self) -> None:
         """Wait while the client is slow to read."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from shardproxy.backends.engine import Connection
+from shardproxy.errors import TOO_COMPLEX, ProxyError
 from shardproxy.planner.plan import Plan
 from shardproxy.planner.template import LimitSum, SessionValue
 from shardproxy.protocol.binary import Values, build_execute, renumbered_execute
@@ -13,6 +14,7 @@ from shardproxy.protocol.framing import encode_packet
 from shardproxy.routing.render import Answer
 from shardproxy.sql.fingerprint import fingerprint_prepared
 from shardproxy.sql.parameters import count_literal, count_marks, literal
+from shardproxy.sql.statement import MAX_READ_BYTES
 
 # The server does not know the statement any more, or its tables have changed too much, or (3988, MySQL) it holds on to the character
 # sets of the execution before: it has to be prepared anew.
@@ -38,6 +40,8 @@ class PreparedText:
     def of(cls, text: bytes) -> PreparedText:
         """Find the parameters of a text."""
         shape, slots = fingerprint_prepared(text)
+        if len(shape) > MAX_READ_BYTES:
+            raise ProxyError(TOO_COMPLEX, f"the statement is longer than {MAX_READ_BYTES} bytes, not counting its literals")
         parameters = tuple(i for i, slot in enumerate(slots) if slot is None)
         counts = count_marks(shape) if parameters else frozenset()
         return cls(text, shape, tuple(slots), parameters, counts, tuple(shape.split(b"?")), range(len(parameters)))

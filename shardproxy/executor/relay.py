@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from shardproxy.backends.engine import Connection
+from shardproxy.backends.engine import Connection, ResultStream
 from shardproxy.errors import BACKEND_LOST, QUERY_TIMEOUT, ProxyError, ServerError
 from shardproxy.executor.outcome import Outcome, ResultSink
 from shardproxy.executor.state import Warning_
 from shardproxy.executor.upload import Upload
+from shardproxy.protocol.flags import MORE_RESULTS
 from shardproxy.protocol.framing import encode_packet
-from shardproxy.protocol.packets import parse_eof, parse_err, parse_ok
+from shardproxy.protocol.packets import EofPacket, parse_eof, parse_err, parse_ok
 from shardproxy.protocol.resultset import parse_row
 from shardproxy.protocol.scanner import ERR_HEADER, OK_HEADER, ResponseScanner
 
@@ -96,19 +97,31 @@ def outcome_of(scanner: ResponseScanner, connection: Connection) -> Outcome:
 
 
 async def _forward_rows(connection: Connection, sql: bytes, sink: ResultSink) -> Outcome:
-    stream = connection.send(sql)
-    await stream.wait_ready()
-    if stream.ok is not None:
-        ok = stream.ok
+    return await _forward_stream(connection, connection.send(sql), sink)
+
+
+async def _forward_stream(connection: Connection, stream: ResultStream, sink: ResultSink) -> Outcome:
+    """Send the results of an answer on; the packet that ends the last of them is left to the session."""
+    while True:
+        await stream.wait_ready()
+        ok, count = stream.ok, -1
+        if ok is None:
+            sink.send_header(stream.columns)
+            count = 0
+            while (rows := await stream.next_rows()) is not None:
+                count += len(rows)
+                sink.send_rows(rows)
+                await sink.drain()
+        eof = stream.eof
+        if not stream.next_result():
+            break
+        if ok is not None:
+            sink.send_ok(ok)
+        else:
+            sink.send_eof(EofPacket(eof.warnings if eof else 0, connection.status | MORE_RESULTS))
+    if ok is not None:
         return Outcome(-1, ok.affected_rows, ok.last_insert_id, ok.warnings, ok.info, sink.sequence, status=ok.status)
-    sink.send_header(stream.columns)
-    count = 0
-    while (rows := await stream.next_rows()) is not None:
-        count += len(rows)
-        sink.send_rows(rows)
-        await sink.drain()
-    warnings = stream.eof.warnings if stream.eof else 0
-    return Outcome(count, warnings=warnings, sequence=sink.sequence, status=connection.status)
+    return Outcome(count, warnings=eof.warnings if eof else 0, sequence=sink.sequence, status=connection.status)
 
 
 async def fetch_warnings(connection: Connection, outcome: Outcome) -> None:

@@ -40,7 +40,7 @@ class ScatterRead:
         try:
             # In a fixed order, so that two statements never wait for each other's connections.
             for shard in sorted(texts):
-                connections.append(await leases.take(shard))  # noqa: PERF401 - what was taken so far must be known if one fails
+                connections.append(await leases.take(shard, for_tables=True))  # noqa: PERF401 - what was taken so far must be known if one fails
             streams = [connection.send(texts[connection.shard]) for connection in connections]
         except (ServerError, ProxyError):
             for connection in connections:

@@ -6,10 +6,11 @@ written; the others have nothing to lose.
 
 from __future__ import annotations
 
+from shardproxy.backends.engine import Connection
 from shardproxy.errors import COMMIT_UNKNOWN, TXN_LOST, TXN_SECOND_SHARD, ProxyError, ServerError
 from shardproxy.executor.leases import Leases
 from shardproxy.executor.state import ClientState
-from shardproxy.protocol.flags import IN_TRANSACTION
+from shardproxy.protocol.flags import AUTOCOMMIT, IN_TRANSACTION
 
 # Errors after which the server has rolled the whole transaction back: deadlock, and lock tables full.
 ROLLED_BACK_ERRNOS = frozenset((1213, 1206, 1614))
@@ -38,8 +39,11 @@ class Transaction:
         self.writer = shard
 
     def follow(self, shard: str, status: int) -> None:
-        """A statement that was not looked into may have begun or ended a transaction: the server's word counts."""
+        """A statement that was not looked into may have begun or ended a transaction, or switched autocommit: the server's word counts."""
         leases, state = self._leases, self._state
+        if shard not in leases.began:
+            # In a transaction that the proxy has begun, the server's autocommit says nothing of the session's.
+            state.autocommit = bool(status & AUTOCOMMIT)
         if status & IN_TRANSACTION and shard not in leases.began and shard in leases.held:
             leases.began.add(shard)
             state.in_transaction = True
@@ -47,6 +51,12 @@ class Transaction:
         elif not status & IN_TRANSACTION and shard in leases.began:
             self.writer = ""
             leases.end_transaction()
+
+    async def follow_failed(self, connection: Connection) -> None:
+        """The same after an error, which comes without a status: an empty statement brings one."""
+        if not connection.closed:
+            await connection.query(b"DO 0")
+            self.follow(connection.shard, connection.status)
 
     def begin(self, *, read_only: bool) -> None:
         """START TRANSACTION: nothing is sent before a statement needs a shard."""
@@ -81,7 +91,7 @@ class Transaction:
                 raise ProxyError(TXN_LOST, f"the connection to shard {shard} was lost; the transaction was rolled back")
             return
         try:
-            await connection.query(sql)
+            await (await self._leases.settled(connection)).query(sql)
         except ProxyError as error:
             self._leases.drop(connection)
             if decides:
@@ -115,7 +125,7 @@ class Transaction:
 
     async def _everywhere(self, sql: bytes) -> None:
         for shard in sorted(self._leases.began):
-            await self._leases.held[shard].query(sql)
+            await (await self._leases.settled(self._leases.held[shard])).query(sql)
 
     async def after_error(self, error: ServerError) -> None:
         """Some errors end the transaction on the server; then it ends everywhere."""

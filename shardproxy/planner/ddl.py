@@ -165,7 +165,7 @@ def _drop(statement: Statement, context: PlanContext, *, selected: bool) -> DdlP
             at += 1
         else:
             break
-    return DdlPlan(tuple(steps))
+    return DdlPlan(tuple(steps), temporary=any(token.upper == "TEMPORARY" for token in tokens[1:3]))
 
 
 def _rename(statement: Statement, context: PlanContext, edits: list[Edit], *, selected: bool) -> DdlPlan:

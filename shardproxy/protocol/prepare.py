@@ -22,17 +22,26 @@ class PrepareReader:
         self.parameters: list[ColumnDefinition] = []
         self.columns: list[ColumnDefinition] = []
         self.rows: list[bytes] = []
-        self.row_bytes = 0
+        self.row_bytes = self.held_bytes = 0
         self.ok: OkPacket | None = None
         self.eof: EofPacket | None = None
         self.error: ErrPacket | None = None
         self.ready = False
-        self.done = False
+        self.over = self.done = False
         self._buffer = b""
         # Definitions and EOFs still to come, in order.
         self._parameters_left = -1
         self._columns_left = 0
         self._ends_left = 0
+
+    @property
+    def last(self) -> PrepareReader:
+        """There is one answer."""
+        return self
+
+    @property
+    def next(self) -> None:
+        """There is one answer."""
 
     def take_rows(self) -> list[bytes]:
         """There are none."""
@@ -68,7 +77,7 @@ class PrepareReader:
         else:
             self._ends_left -= 1
         if self._parameters_left == 0 and not self._columns_left and not self._ends_left:
-            self.ready = self.done = True
+            self.ready = self.over = self.done = True
 
     def _first(self, payload: bytes) -> None:
         if payload[0] == ERR_HEADER:

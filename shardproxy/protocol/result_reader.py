@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shardproxy.protocol.flags import MORE_RESULTS
 from shardproxy.protocol.packets import EofPacket, ErrPacket, OkPacket, parse_eof, parse_err, parse_ok
 from shardproxy.protocol.resultset import ColumnDefinition, parse_column
 from shardproxy.protocol.scanner import (
@@ -19,10 +20,10 @@ MAX_COLUMNS = 65_535
 
 
 class ResultReader:
-    """Follows one response: an OK, an ERR, or a text result set. Feed bytes; look at the attributes.
+    """Follows one response: an OK, an ERR, or a result set. Feed bytes; look at the attributes.
 
-    `rows` grows as they come and is emptied by `take_rows`. `ready` is set once `ok`, `error` or all `columns` are known, `done`
-    once the response is over.
+    `rows` grows as they come and is emptied by `take_rows`. `ready` is set once `ok`, `error` or all `columns` are known, `over`
+    once the result has ended. Where another result follows it, as in the answer to a CALL, `next` reads that.
     """
 
     def __init__(self) -> None:
@@ -33,7 +34,8 @@ class ResultReader:
         self.eof: EofPacket | None = None
         self.error: ErrPacket | None = None
         self.ready = False
-        self.done = False
+        self.over = False
+        self.next: ResultReader | None = None
         self._expected = -1
         self._buffer = b""
         self._parts: list[bytes] = []
@@ -47,6 +49,24 @@ class ResultReader:
         reader._expected = MAX_COLUMNS
         return reader
 
+    @property
+    def done(self) -> bool:
+        """Whether the whole response has come."""
+        return self.over and (self.next is None or self.next.done)
+
+    @property
+    def last(self) -> ResultReader:
+        """The reader of the last result that has begun."""
+        reader = self
+        while reader.next is not None:
+            reader = reader.next
+        return reader
+
+    @property
+    def held_bytes(self) -> int:
+        """What waits to be taken, of all results."""
+        return self.row_bytes + (self.next.held_bytes if self.next is not None else 0)
+
     def take_rows(self) -> list[bytes]:
         """The rows that have come since the last call."""
         rows, self.rows, self.row_bytes = self.rows, [], 0
@@ -54,6 +74,9 @@ class ResultReader:
 
     def feed(self, data: bytes) -> None:
         """Take bytes from the server; raises `MalformedPacket` where the response cannot be followed."""
+        if self.next is not None:
+            self.last.feed(data)
+            return
         buffer = self._buffer + data if self._buffer else data
         pos, size = 0, len(buffer)
         while size - pos >= 4:
@@ -71,16 +94,20 @@ class ResultReader:
                 self._row(payload)
                 continue
             self._packet(payload)
+            last = self.last
+            if last is not self:
+                self._buffer = b""
+                last.feed(buffer[pos:])
+                return
         self._buffer = buffer[pos:]
 
     def _packet(self, payload: bytes) -> None:
-        if self.done or not payload:
+        if self.over or not payload:
             raise MalformedPacket("the server sent more than its response")
         first = payload[0]
         if self.ready:
             if first == EOF_HEADER and len(payload) <= EOF_MAX_PAYLOAD:
-                self.eof = parse_eof(payload)
-                self.done = True
+                self._end(payload)
             elif first == ERR_HEADER:
                 self._fail(payload)
             else:
@@ -92,7 +119,7 @@ class ResultReader:
         elif first == EOF_HEADER and len(payload) <= EOF_MAX_PAYLOAD:
             self.ready = True
             if self._bare:
-                self.eof, self.done = parse_eof(payload), True
+                self._end(payload)
         elif len(self.columns) >= self._expected:
             raise MalformedPacket("the server sent more columns than it announced")
         else:
@@ -101,7 +128,8 @@ class ResultReader:
     def _first(self, payload: bytes, first: int) -> None:
         if first == OK_HEADER:
             self.ok = parse_ok(payload)
-            self.ready = self.done = True
+            self.ready = self.over = True
+            self._follow(self.ok.status)
         elif first == LOCAL_INFILE_HEADER:
             raise MalformedPacket("the server asked for a file")
         else:
@@ -115,4 +143,13 @@ class ResultReader:
 
     def _fail(self, payload: bytes) -> None:
         self.error = parse_err(payload)
-        self.ready = self.done = True
+        self.ready = self.over = True
+
+    def _end(self, payload: bytes) -> None:
+        self.eof = parse_eof(payload)
+        self.over = True
+        self._follow(self.eof.status)
+
+    def _follow(self, status: int) -> None:
+        if status & MORE_RESULTS:
+            self.next = ResultReader()

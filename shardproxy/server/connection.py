@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 # Bytes a client may send ahead of the command that is being answered.
 READ_AHEAD_BYTES = 1 << 20
+COMMANDS_AT_ONCE = 100
 QUERY = int(Command.QUERY)
 STATEMENTS = frozenset((QUERY, int(Command.STMT_EXECUTE)))
 WRITE_HIGH_WATER_BYTES = 256 * 1024
@@ -47,9 +48,28 @@ class ClientConnection(asyncio.Protocol):
     """One client; a `session.Channel`."""
 
     __slots__ = (
-        "_busy", "_checking", "_divert", "_drained", "_exchange", "_layer", "_listener", "_paused_reading", "_reader", "_salt",
-        "_schema_checked", "_secure", "_sequence", "_session", "_timer", "_transport", "capabilities", "closed", "last_active",
-        "slow", "source",
+        "_busy",
+        "_checking",
+        "_divert",
+        "_drained",
+        "_exchange",
+        "_layer",
+        "_listener",
+        "_paused_reading",
+        "_reader",
+        "_salt",
+        "_scheduled",
+        "_schema_checked",
+        "_secure",
+        "_sequence",
+        "_session",
+        "_timer",
+        "_transport",
+        "capabilities",
+        "closed",
+        "last_active",
+        "slow",
+        "source",
     )  # fmt: skip
 
     def __init__(self, listener: Listener, *, local: bool = False) -> None:
@@ -70,6 +90,7 @@ class ClientConnection(asyncio.Protocol):
         # Nobody can listen in: a password may come in clear.
         self._secure = local
         self._salt = b""
+        self._scheduled = False
         self._schema_checked = False
         self._divert: Upload | None = None
         self._sequence = 0
@@ -227,7 +248,7 @@ class ClientConnection(asyncio.Protocol):
             self.shut_down()
         elif self._reader.buffered:
             # Not from here: a client that sends many commands at once would nest us as deep.
-            asyncio.get_running_loop().call_soon(self._take_packets)
+            self._take_later()
 
     def close(self) -> None:
         """Close once everything is sent."""
@@ -248,7 +269,10 @@ class ClientConnection(asyncio.Protocol):
     # -- packets ------------------------------------------------------------------------------------------------------
 
     def _take_packets(self) -> None:
-        while not self._busy and not self.closed:
+        # Commands that need no task would go on for as long as the client sends them, and nobody else would be served.
+        for _ in range(COMMANDS_AT_ONCE):
+            if self._busy or self.closed:
+                return
             try:
                 payload = self._reader.next_payload()
                 if payload is None:
@@ -262,6 +286,16 @@ class ClientConnection(asyncio.Protocol):
             except Exception:
                 log.exception("internal error")
                 self.refuse(ProxyError(INTERNAL, "internal error", fatal=True))
+        self._take_later()
+
+    def _take_later(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._take_on)
+
+    def _take_on(self) -> None:
+        self._scheduled = False
+        self._take_packets()
 
     def _command_packet(self, payload: bytes) -> None:
         self._reader.expect = 0

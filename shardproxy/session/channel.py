@@ -177,7 +177,7 @@ class BinarySink(Sink):
 class CursorSink(Sink):
     """An answer that is kept, to be fetched in parts; `max_rows` and `max_bytes` bound it. `opened` says that there are rows."""
 
-    __slots__ = ("_columns", "_encode", "_held_bytes", "_max_bytes", "_max_rows", "_rows", "_taken", "opened")
+    __slots__ = ("_columns", "_encode", "_max_bytes", "_max_rows", "_rows", "_taken", "held_bytes", "opened")
 
     def __init__(self, channel: Channel, status: int, max_rows: int, max_bytes: int) -> None:
         super().__init__(channel, status, 1)
@@ -187,7 +187,7 @@ class CursorSink(Sink):
         self._encode: Callable[[bytes], bytes]
         self._rows: list[bytes] = []
         self._taken = 0
-        self._held_bytes = 0
+        self.held_bytes = 0
         self._max_rows = max_rows
         self._max_bytes = max_bytes
 
@@ -201,8 +201,8 @@ class CursorSink(Sink):
         for payload in payloads:
             row = self._encode(payload)
             self._rows.append(row)
-            self._held_bytes += len(row)
-        if len(self._rows) > self._max_rows or self._held_bytes > self._max_bytes:
+            self.held_bytes += len(row)
+        if len(self._rows) > self._max_rows or self.held_bytes > self._max_bytes:
             raise ProxyError(MERGE_LIMIT, "the rows of a cursor take more than limits.merge_rows or limits.merge_bytes")
 
     def send_eof(self, eof: EofPacket) -> None:

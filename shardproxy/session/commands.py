@@ -113,19 +113,19 @@ async def fetch_rows(session: Session, payload: bytes) -> None:
     await session.prepared.fetch(payload)
 
 
-def kill_session(session: Session, thread_id: int, *, query: bool = False) -> None:
+def kill_session(session: Session, thread_id: int, sink: Sink | None = None, *, query: bool = False) -> None:
     """End a connection, or only stop its statement; raises `ProxyError` for one that does not exist or is another user's."""
     victim = session.router.sessions.get(thread_id)
     if victim is None:
         raise ProxyError(UNKNOWN_THREAD, f"Unknown thread id: {thread_id}", plain=True)
     if victim.state.user != session.state.user:
         raise ProxyError(NOT_KILL_OWNER, f"You are not owner of thread {thread_id}", plain=True)
-    if query:
-        victim.cancel()
-        session.send_ok()
-    elif victim is not session:
-        victim.kill()
-        session.send_ok()
+    if query or victim is not session:
+        if query:
+            victim.cancel()
+        else:
+            victim.kill()
+        session.answer_ok(sink or Sink(session.channel, session.state.status, session.first_sequence))
     else:
         session.kill()
 

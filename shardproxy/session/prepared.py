@@ -9,12 +9,14 @@ put into the binary form here.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from shardproxy.errors import (
     NO_CURSOR,
+    NOT_PREPARABLE,
     PACKET_TOO_LARGE,
     TOO_MANY_STATEMENTS,
     UNKNOWN_STATEMENT,
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
     from shardproxy.session.session import Session
 
 _READ_ONLY_CURSOR = 1
+_NEWEST = 0xFFFFFFFF
+# Longer texts are looked through in a thread.
+_LONG_BYTES = 16 * 1024
+_NESTED = re.compile(rb"\s*(?:PREPARE|EXECUTE|DEALLOCATE|DROP\s+PREPARE)\b", re.IGNORECASE)
 # Longer statements are planned in a thread.
 _LONG_SHAPE_BYTES = 2 * 1024
 
@@ -45,6 +51,8 @@ class PreparedStatement:
 
     id: int
     text: PreparedText
+    # The schema that was chosen when it was prepared: there it is executed.
+    schema: str | None
     types: bytes = b""
     long_data: dict[int, bytearray] = field(default_factory=dict)
     long_data_bytes: int = 0
@@ -61,6 +69,9 @@ class PreparedStatements:
         self._session = session
         self._statements: dict[int, PreparedStatement] = {}
         self._last_id = 0
+        # None where the last one could not be prepared.
+        self._newest = 0
+        self._long_data_bytes = 0
 
     def __len__(self) -> int:
         return len(self._statements)
@@ -68,10 +79,15 @@ class PreparedStatements:
     def clear(self) -> None:
         """The session is reset: all are closed."""
         self._statements.clear()
+        self._long_data_bytes = 0
+
+    def _by_number(self, number: int) -> PreparedStatement | None:
+        """By its number, or the one that was prepared last: clients of MariaDB name it so before they know its number."""
+        return self._statements.get(self._newest if number == _NEWEST else number)
 
     def _find(self, payload: bytes, where: str) -> PreparedStatement:
         number, _ = read_int(payload, 1, 4)
-        found = self._statements.get(self._last_id if number == 0xFFFFFFFF else number)
+        found = self._by_number(number)
         if found is None:
             raise ProxyError(UNKNOWN_STATEMENT, f"Unknown prepared statement handler ({number}) given to {where}", plain=True)
         return found
@@ -81,16 +97,18 @@ class PreparedStatements:
     async def prepare(self, payload: bytes) -> None:
         """COM_STMT_PREPARE: plan the statement and tell its columns."""
         session = self._session
+        self._newest = 0
         if len(self._statements) >= session.router.limits.session_statements:
             limit = session.router.limits.session_statements
             raise ProxyError(TOO_MANY_STATEMENTS, f"a client may have {limit} statements prepared (limits.session_statements)")
-        text = PreparedText.of(session.expanded(payload[1:]))
+        text = await prepared_text(session, payload[1:])
         plan = await self._plan(text)
         parameters, columns = await self._describe(text, plan)
         self._last_id = self._last_id % 0xFFFFFFFE + 1
         while self._last_id in self._statements:
             self._last_id = self._last_id % 0xFFFFFFFE + 1
-        self._statements[self._last_id] = PreparedStatement(self._last_id, text)
+        self._newest = self._last_id
+        self._statements[self._last_id] = PreparedStatement(self._last_id, text, session.state.schema)
         session.channel.write(build_prepared(self._last_id, parameters, columns, session.state.status))
 
     async def _plan(self, text: PreparedText) -> AnyPlan:
@@ -145,6 +163,9 @@ class PreparedStatements:
         types = types_with_long_data(statement.types, long_data) if long_data else statement.types
         call = PreparedCall(text, types, values, b"" if long_data else payload)
         session.statement = text.text
+        if statement.schema != session.state.schema:
+            session.start(self._execute_elsewhere(statement, call))
+            return
         plans = session.plans
         if statement.plans is plans and statement.plan is not None:
             plan = statement.plan
@@ -152,11 +173,23 @@ class PreparedStatements:
             plan = plans.get(text.shape, call.literals)
             # A plan that depends on values is looked up each time.
             statement.plan, statement.plans = (None, None) if plan.fixed_slots else (plan, plans)
-        if payload[5] & _READ_ONLY_CURSOR:
+        if payload[5] & _READ_ONLY_CURSOR and not (isinstance(plan, Plan) and plan.whole and plan.pin):
             statement.cursor = cursor = _cursor_sink(session)
             session.start(self._open_cursor(statement, plan, call, cursor))
         elif not (type(plan) is Plan and plan.short and session.short.try_execute(plan, call)):
             session.start(session.run_prepared(plan, call))
+
+    async def _execute_elsewhere(self, statement: PreparedStatement, call: PreparedCall) -> None:
+        """The session has chosen another schema since."""
+        session = self._session
+        state = session.state
+        schema, kind = state.schema, state.kind
+        other = statement.schema if statement.schema != session.router.logical_schema else ""
+        state.schema, state.kind = statement.schema, (*kind[:3], other or "", kind[4])
+        try:
+            await session.run_prepared(session.plans.get(call.statement.shape, call.literals), call)
+        finally:
+            state.schema, state.kind = schema, (*state.kind[:3], kind[3], state.kind[4])
 
     async def _open_cursor(self, statement: PreparedStatement, plan: AnyPlan, call: PreparedCall, cursor: CursorSink) -> None:
         """Rows are kept here and fetched from here; a server may answer with all rows or none where there is nothing to fetch."""
@@ -190,12 +223,13 @@ class PreparedStatements:
         """COM_STMT_SEND_LONG_DATA: no answer; what is wrong is told at the next execution."""
         if len(payload) < 7:
             return
-        statement = self._statements.get(int.from_bytes(payload[1:5], "little"))
+        statement = self._by_number(int.from_bytes(payload[1:5], "little"))
         number = int.from_bytes(payload[5:7], "little")
         if statement is None or number >= len(statement.text.parameters):
             return
         statement.long_data_bytes += len(payload) - 7
-        if statement.long_data_bytes > self._session.router.limits.max_packet_bytes:
+        self._long_data_bytes += len(payload) - 7
+        if self._long_data_bytes > self._session.router.limits.max_packet_bytes:
             self._drop_long_data(statement)
             statement.spoiled = True
         if not statement.spoiled:
@@ -213,14 +247,35 @@ class PreparedStatements:
     def close(self, payload: bytes) -> None:
         """COM_STMT_CLOSE: no answer. Connections keep what they have prepared, for others."""
         if len(payload) >= 5:
-            self._statements.pop(int.from_bytes(payload[1:5], "little"), None)
+            statement = self._by_number(int.from_bytes(payload[1:5], "little"))
+            if statement is not None:
+                self._drop_long_data(statement)
+                del self._statements[statement.id]
 
-    @staticmethod
-    def _drop_long_data(statement: PreparedStatement) -> None:
+    @property
+    def held_bytes(self) -> int:
+        """What open cursors keep for the client."""
+        return sum(statement.cursor.held_bytes for statement in self._statements.values() if statement.cursor is not None)
+
+    def _drop_long_data(self, statement: PreparedStatement) -> None:
+        self._long_data_bytes -= statement.long_data_bytes
         statement.long_data.clear()
         statement.long_data_bytes = 0
 
 
 def _cursor_sink(session: Session) -> CursorSink:
     limits = session.router.limits
-    return CursorSink(session.channel, session.state.status, limits.merge_rows, limits.merge_bytes)
+    left = max(0, limits.merge_bytes - session.prepared.held_bytes)
+    return CursorSink(session.channel, session.state.status, limits.merge_rows, left)
+
+
+async def prepared_text(session: Session, text: bytes) -> PreparedText:
+    """A text with its parameters found. Raises `ProxyError` for what is too long, or cannot be prepared."""
+    text = session.expanded(text)
+    if len(text) > _LONG_BYTES:
+        found = await asyncio.get_running_loop().run_in_executor(None, PreparedText.of, text)
+    else:
+        found = PreparedText.of(text)
+    if _NESTED.match(text):
+        raise ProxyError(NOT_PREPARABLE, "This command is not supported in the prepared statement protocol yet", plain=True)
+    return found

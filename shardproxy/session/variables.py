@@ -254,7 +254,7 @@ async def _read_back(session: Session, connection: Connection, names: list[str])
     variables = dict(state.kind[4])
     for name, value, column in zip(names, row, result.columns, strict=False):
         if name.startswith("@"):
-            state.settings[name] = _literal(value, column)
+            state.settings[variable_key(name)] = _literal(value, column)
         else:
             if name == "sql_mode" and value is not None:
                 await _check_sql_mode(session, connection, value.decode("latin-1").upper())
@@ -287,6 +287,14 @@ def _literal(value: bytes | None, column: ColumnDefinition) -> bytes:
     if not value.isascii():
         return b"CONVERT(0x" + value.hex().encode() + b" USING utf8mb4)"
     return quote(value.decode("ascii"))
+
+
+def variable_key(name: str) -> str:
+    """A user variable's name, `@name`, `` @`name` `` or `@'name'`, as servers compare it: in any case."""
+    bare = name[1:]
+    if bare[:1] in "`'\"" and bare[-1:] == bare[:1]:
+        bare = bare[1:-1]
+    return f"@`{bare.lower()}`"
 
 
 async def remember_user_variables(session: Session, text: bytes) -> None:

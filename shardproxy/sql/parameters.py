@@ -6,6 +6,7 @@ import re
 import struct
 from typing import Final
 
+from shardproxy.errors import WRONG_ARGUMENTS, ProxyError
 from shardproxy.protocol.flags import ColumnType
 from shardproxy.protocol.wire_types import MalformedPacket
 
@@ -52,22 +53,29 @@ def count_literal(value: bytes) -> bytes:
     if value.isdigit():
         return value
     bare = value.strip(b"'")
-    return bare if bare.isdigit() else b"%d" % int(float(bare)) if _DECIMAL.fullmatch(bare) else value
+    if bare.isdigit() or not _DECIMAL.fullmatch(bare):
+        return bare if bare.isdigit() else value
+    number = float(bare)
+    return b"%d" % int(number) if abs(number) < 1e18 else value
 
 
 def count_marks(shape: bytes) -> frozenset[int]:
     """The numbers of the marks that stand behind LIMIT and OFFSET."""
     found = set()
+    marks = seen = 0
     for match in _COUNT_CLAUSE.finditer(shape):
         for group in (1, 2):
-            if match.start(group) >= 0:
-                found.add(shape.count(b"?", 0, match.start(group)))
+            at = match.start(group)
+            if at >= 0:
+                marks += shape.count(b"?", seen, at)
+                seen = at
+                found.add(marks)
     return frozenset(found)
 
 
 def _double(value: float) -> bytes:
     if value != value or value in (float("inf"), float("-inf")):
-        raise MalformedPacket("a parameter is not a number")
+        raise ProxyError(WRONG_ARGUMENTS, "Incorrect arguments to mysqld_stmt_execute", plain=True)
     text = repr(value)
     if "e" not in text and value == int(value) and abs(value) < _EXACT:
         return b"%de0" % int(value)

@@ -53,10 +53,14 @@ def chunked(draw: st.DrawFn, data: bytes) -> list[bytes]:
     return [data[a:b] for a, b in itertools.pairwise(edges)]
 
 
+# Without the bit that announces another result.
+last_status = st.integers(0, 0xFFFF).map(lambda status: status & ~8)
+
+
 @st.composite
 def responses(draw: st.DrawFn) -> bytes:
     """A server's whole answer: an OK, an ERR, or columns and rows that end with an EOF or an ERR."""
-    ok = build_ok(OkPacket(draw(big), draw(big), draw(words), draw(words), draw(small)))
+    ok = build_ok(OkPacket(draw(big), draw(big), draw(last_status), draw(words), draw(small)))
     error = build_err(ErrPacket(draw(words), "HY000", draw(names)))
     kind = draw(st.sampled_from(["ok", "error", "rows", "rows", "rows", "broken off"]))
     if kind == "ok":
@@ -73,7 +77,7 @@ def responses(draw: st.DrawFn) -> bytes:
     for _ in range(draw(st.integers(0, 8))):
         parts.append(encode_packet(build_row([draw(values) for _ in columns[:5]] + [b""] * len(columns[5:])), sequence))
         sequence += 1
-    end = error if kind == "broken off" else build_eof(EofPacket(draw(words), draw(words)))
+    end = error if kind == "broken off" else build_eof(EofPacket(draw(words), draw(last_status)))
     return b"".join([*parts, encode_packet(end, sequence)])
 
 
