@@ -135,6 +135,9 @@ class Connection(Protocol):
     def send(self, sql: bytes) -> ResultStream:
         """Send a statement; its answer is awaited with `wait_ready`. Several connections can thus work at the same time."""
 
+    def send_command(self, packet: bytes) -> ResultStream:
+        """The same for a framed command (relaying engines only); rows come in the form that the command gives."""
+
     async def query(self, sql: bytes) -> BufferedResult:
         """Run a statement with a small answer."""
 

@@ -234,7 +234,14 @@ class MySQLConnection(asyncio.Protocol):
         await stream.wait_ready()
         return stream
 
+    def send_command(self, packet: bytes) -> MySQLStream:
+        """The same for a framed command; rows come in the form that the command gives."""
+        return self._send_framed(packet, ResultReader())
+
     def _send(self, payload: bytes, reader: Reader) -> MySQLStream:
+        return self._send_framed(encode_packet(payload, 0), reader)
+
+    def _send_framed(self, packet: bytes, reader: Reader) -> MySQLStream:
         if self.closed:
             raise ProxyError(BACKEND_LOST, f"the connection to shard {self.shard} is closed")
         if self._reader is not None or self._scanner is not None:
@@ -242,7 +249,7 @@ class MySQLConnection(asyncio.Protocol):
         self._reader = reader
         self.generation += 1
         self.started_at = perf_counter()
-        self._transport.write(self.statements.take_closing() + encode_packet(payload, 0))
+        self._transport.write(self.statements.take_closing() + packet)
         return MySQLStream(self, reader)
 
     def _read(self, data: bytes) -> None:

@@ -178,6 +178,10 @@ class SQLiteConnection:
     def forget(self, text: bytes) -> None:
         """Row engines do not prepare."""
 
+    def send_command(self, packet: bytes) -> SQLiteStream:
+        """Row engines do not relay."""
+        raise NotImplementedError
+
     def write(self, data: bytes) -> None:
         """Row engines do not relay."""
         raise NotImplementedError

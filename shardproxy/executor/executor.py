@@ -195,13 +195,14 @@ class Executor:
         for attempt in (1, 2):
             for_tables = plan.whole or plan.writes or plan.locks or bool(plan.tables)
             self.last_connection = connection = await self.leases.take(shard, for_tables=for_tables)
+            connection.dirty = connection.dirty or plan.taints
             try:
                 prepared = None if call is None or not connection.relays else call.for_shard(plan, self.answer)
                 if prepared is not None and call is not None:
                     outcome = await forward_command(connection, await prepared_packet(connection, *prepared, call), sink)
                 elif plan.local_file:
-                    if not (sink.takes_files and connection.relays):
-                        raise ProxyError(NO_LOCAL_FILE, "the client has not offered LOCAL INFILE, or the shard cannot load files")
+                    if not (sink.takes_files and connection.relays and not sink.needs_rows):
+                        raise ProxyError(NO_LOCAL_FILE, "the client has not offered LOCAL INFILE, or it comes behind other statements")
                     outcome = await forward_command(connection, encode_packet(b"\x03" + text, 0), sink, file=True)
                 else:
                     outcome = await forward(connection, text, sink)

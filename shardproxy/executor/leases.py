@@ -230,7 +230,10 @@ class Leases:
         if not self.reasons:
             for shard, connection in list(self.held.items()):
                 del self.held[shard]
-                self.pools[shard].release(connection)
+                if connection.dirty:
+                    self.pools[shard].release_dirty(connection)
+                else:
+                    self.pools[shard].release(connection)
 
     def release_all(self) -> None:
         """The session ends or is reset: nothing of it may be left on a connection that someone else gets."""

@@ -67,6 +67,9 @@ class ResultSink(Protocol):
     def send_eof(self, eof: EofPacket) -> None:
         """End the rows of a result."""
 
+    def send_encoded(self, payloads: Iterable[bytes]) -> None:
+        """Send rows that are in the client's form already."""
+
     async def drain(self) -> None:
         """Wait while the client is slow to read."""
 

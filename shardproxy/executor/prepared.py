@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shardproxy.backends.engine import Connection
@@ -35,6 +35,8 @@ class PreparedText:
     counts: frozenset[int]
     pieces: tuple[bytes, ...]
     in_order: range
+    # Which parameter each slot is.
+    number_of: Mapping[int, int]
 
     @classmethod
     def of(cls, text: bytes) -> PreparedText:
@@ -44,7 +46,9 @@ class PreparedText:
             raise ProxyError(TOO_COMPLEX, f"the statement is longer than {MAX_READ_BYTES} bytes, not counting its literals")
         parameters = tuple(i for i, slot in enumerate(slots) if slot is None)
         counts = count_marks(shape) if parameters else frozenset()
-        return cls(text, shape, tuple(slots), parameters, counts, tuple(shape.split(b"?")), range(len(parameters)))
+        pieces, in_order = tuple(shape.split(b"?")), range(len(parameters))
+        numbers = {slot: number for number, slot in enumerate(parameters)}
+        return cls(text, shape, tuple(slots), parameters, counts, pieces, in_order, numbers)
 
     @property
     def sample(self) -> list[bytes]:
@@ -60,20 +64,26 @@ class PreparedText:
 @dataclass(slots=True)
 class PreparedCall:
     """One execution: a statement with values for its parameters. `payload` is the command as it came, or empty where values came
-    ahead of it."""
+    ahead of it; `names` are those of the columns as the client knows them."""
 
     statement: PreparedText
     types: bytes
     values: Values
     payload: bytes = b""
+    names: Sequence[bytes] = ()
     _literals: list[bytes] = field(default_factory=list)
+
+    @property
+    def long(self) -> bool:
+        """Whether values came ahead of it, so that it may take more packets than the client has sent."""
+        return bool(self.values) and not self.payload
 
     def literal(self, slot: int) -> bytes:
         """One literal of the statement, a parameter's value or its own."""
         own = self.statement.slots[slot]
         if own is not None:
             return own
-        number = self.statement.parameters.index(slot)
+        number = self.statement.number_of[slot]
         return literal(self.types[2 * number], self.types[2 * number + 1], self.values[number])
 
     @property
@@ -114,7 +124,7 @@ class PreparedCall:
                 parts.append(own)
             else:
                 parts.append(b"?")
-                order.append(statement.parameters.index(piece))
+                order.append(statement.number_of[piece])
         return b"".join(parts), order
 
     def packet(self, statement_id: int, order: Sequence[int]) -> bytes:

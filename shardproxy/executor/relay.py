@@ -10,7 +10,7 @@ from shardproxy.executor.outcome import Outcome, ResultSink
 from shardproxy.executor.state import Warning_
 from shardproxy.executor.upload import Upload
 from shardproxy.protocol.flags import MORE_RESULTS
-from shardproxy.protocol.framing import encode_packet
+from shardproxy.protocol.framing import MAX_PAYLOAD, encode_packet
 from shardproxy.protocol.packets import EofPacket, parse_eof, parse_err, parse_ok
 from shardproxy.protocol.resultset import parse_row
 from shardproxy.protocol.scanner import ERR_HEADER, OK_HEADER, ResponseScanner
@@ -64,6 +64,9 @@ async def forward(connection: Connection, sql: bytes, sink: ResultSink) -> Outco
 
 async def forward_command(connection: Connection, packet: bytes, sink: ResultSink, *, file: bool = False) -> Outcome:
     """The same for a framed command of any kind, whose answer is sent on as it comes. `file`: the server may ask for one."""
+    if sink.sequence != _packets_of(packet):
+        # The server numbers its answer from what it got, which is in more or fewer packets than the client sent.
+        return await _forward_stream(connection, connection.send_command(packet), sink, encoded=True)
     relay = _Relay(sink)
     sink.read_from(connection)
     connection.relay(packet, relay, file=file)
@@ -100,8 +103,14 @@ async def _forward_rows(connection: Connection, sql: bytes, sink: ResultSink) ->
     return await _forward_stream(connection, connection.send(sql), sink)
 
 
-async def _forward_stream(connection: Connection, stream: ResultStream, sink: ResultSink) -> Outcome:
-    """Send the results of an answer on; the packet that ends the last of them is left to the session."""
+def _packets_of(framed: bytes) -> int:
+    """The number of packets of a framed command."""
+    return len(framed) // (MAX_PAYLOAD + 4) + 1
+
+
+async def _forward_stream(connection: Connection, stream: ResultStream, sink: ResultSink, *, encoded: bool = False) -> Outcome:
+    """Send the results of an answer on; the packet that ends the last of them is left to the session. `encoded`: the rows are in the
+    form that the client wants already."""
     while True:
         await stream.wait_ready()
         ok, count = stream.ok, -1
@@ -110,7 +119,10 @@ async def _forward_stream(connection: Connection, stream: ResultStream, sink: Re
             count = 0
             while (rows := await stream.next_rows()) is not None:
                 count += len(rows)
-                sink.send_rows(rows)
+                if encoded:
+                    sink.send_encoded(rows)
+                else:
+                    sink.send_rows(rows)
                 await sink.drain()
         eof = stream.eof
         if not stream.next_result():

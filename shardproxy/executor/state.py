@@ -41,6 +41,11 @@ class ClientState:
         return dict(self.kind[4]).get(name)
 
     @property
+    def joins_by_pipes(self) -> bool:
+        """Whether `||` joins strings."""
+        return b"PIPES_AS_CONCAT" in (self.variable("sql_mode") or b"")
+
+    @property
     def status(self) -> int:
         """The session's own bits of a status word."""
         return (AUTOCOMMIT if self.autocommit else 0) | (IN_TRANSACTION if self.in_transaction else 0)

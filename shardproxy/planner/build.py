@@ -24,7 +24,7 @@ from shardproxy.planner.scopes import Scopes
 from shardproxy.planner.select import build_scatter
 from shardproxy.planner.show import plan_describe, plan_show, plan_system_select
 from shardproxy.planner.template import Edit, pieces, session_value_edits, template_of
-from shardproxy.planner.whole import plan_whole
+from shardproxy.planner.whole import needs_names, plan_whole
 from shardproxy.planner.words import (
     LOCAL_VERBS,
     LOCK_FUNCTIONS,
@@ -33,10 +33,11 @@ from shardproxy.planner.words import (
     is_local_question,
     leaves_behind,
     named,
+    qualifier_edits,
     writes_file,
 )
 from shardproxy.planner.write import plan_write
-from shardproxy.sql.lexer import Token, function_names, is_name, unquote_name
+from shardproxy.sql.lexer import function_names
 from shardproxy.sql.statement import Statement
 from shardproxy.topology.topology import Scheme
 
@@ -56,13 +57,13 @@ def build_plan(statement: Statement, context: PlanContext, *, selected: bool = T
     if not statement.tokens:
         raise ProxyError(SYNTAX, "You have an error in your SQL syntax")
     verb = statement.verb
-    if context.whole is not None and selected:
+    if context.whole is not None and selected and not needs_names(statement, context.whole):
         return plan_whole(statement, context.whole)
     if any(token.text == ";" for token in statement.tokens):
         raise ProxyError(SYNTAX, "You have an error in your SQL syntax near ';': one statement at a time")
     if context.open is not None and verb in ("CREATE", "ALTER", "DROP") and subject_of(statement.tokens) in ("DATABASE", "SCHEMA"):
         return plan_whole(statement, context.open)
-    edits = [*session_value_edits(statement.tokens), *_qualifier_edits(statement.tokens, context.logical_schema)]
+    edits = [*session_value_edits(statement.tokens), *qualifier_edits(statement.tokens, context.logical_schema)]
     if verb in LOCAL_VERBS or is_local_question(statement):
         return LocalPlan(verb)
     if verb in ("INSERT", "REPLACE"):
@@ -229,24 +230,3 @@ def _check_everywhere(statement: Statement, scopes: Scopes, functions: set[str],
         raise ProxyError(CROSS_SHARD_FUNCTION, f"stored function '{min(stored)}' may read other rows than those of one shard")
     if spread and functions & LOCK_FUNCTIONS:
         raise ProxyError(CROSS_SHARD_FUNCTION, "named locks live on the default shard: take them in a statement of their own")
-
-
-def _qualifier_edits(tokens: list[Token], schema: str) -> list[Edit]:
-    """Take the logical schema's name off tables and columns: the shards have the schema under names of their own."""
-    aliased = any(
-        unquote_name(b.text) == schema and is_name(b) and (a.upper == "AS" or is_name(a) or a.text == ")") and a.upper not in _BEFORE_TABLES
-        for a, b, c in zip(tokens, tokens[1:], [*tokens[2:], tokens[-1]], strict=False)
-        if c.text != "."
-    )
-    if aliased:
-        return []
-    edits = []
-    for i in range(len(tokens) - 2):
-        leads = i == 0 or tokens[i - 1].text != "."
-        qualifies = leads and tokens[i + 1].text == "." and is_name(tokens[i + 2])
-        if qualifies and is_name(tokens[i]) and unquote_name(tokens[i].text) == schema:
-            edits.append(Edit(tokens[i].start, tokens[i + 2].start, b""))
-    return edits
-
-
-_BEFORE_TABLES = frozenset(("FROM", "JOIN", "INTO", "UPDATE", "TABLE", "STRAIGHT_JOIN", "SELECT", "WHERE", "AND", "OR", "ON", "BY", "SET"))

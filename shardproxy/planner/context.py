@@ -40,8 +40,9 @@ class ResolvedTable:
 
 @dataclass(frozen=True, slots=True)
 class WholeSchema:
-    """Such a schema, by the name that clients and its server know it by, and its shard.
+    """Such a schema, by the name that clients know it by, and its shard. `verbatim`: its server knows it by the same name.
 
+    `leaky`: it has triggers or functions that set user variables or take locks, which a write may leave on its connection.
     `foreign` are, in lower case, the schemas of that server that hold a part of sharded tables: naming them would give a part of
     the rows. `may_create` says that clients may create and drop schemas on that server.
     """
@@ -51,6 +52,8 @@ class WholeSchema:
     foreign: frozenset[str] = frozenset()
     routines: frozenset[str] | None = None
     may_create: bool = False
+    verbatim: bool = True
+    leaky: bool = False
 
     def may_write(self, tokens: list[Token]) -> bool:
         """Whether a query calls a stored function, as far as they are known."""
@@ -61,11 +64,13 @@ class WholeSchema:
 @dataclass(frozen=True, slots=True)
 class Servers:
     """What planning must know of the shards' servers: by shard the schema there (MySQL and MariaDB only) and the server's address.
-    `open_shard` is the one whose server's other schemas clients may use."""
+    `open_shard` is the one whose server's other schemas clients may use; `leaky` are the schemas with triggers or functions that set
+    user variables or take locks."""
 
     schemas: Mapping[str, str]
     addresses: Mapping[str, str]
     open_shard: str = ""
+    leaky: frozenset[str] = frozenset()
 
     def on(self, shard: str) -> frozenset[str]:
         """The shards' schemas that are on this shard's server, in lower case."""
@@ -162,6 +167,14 @@ def _whole(topology: Topology, catalog: Catalog, logical_schema: str, servers: S
     """The logical schema, if nothing of it is spread and its one server knows it by the same name."""
     default = topology.default_shard
     spread = any(rule.scheme is not Scheme.UNSHARDED or rule.shard not in ("", default) for rule in topology.rules.values())
-    if spread or servers.schemas.get(default) != logical_schema or catalog.unread_shards:
+    physical = servers.schemas.get(default)
+    if spread or physical is None or catalog.unread_shards:
         return None
-    return WholeSchema(logical_schema, default, routines=catalog.routines, may_create=servers.open_shard == default)
+    return WholeSchema(
+        logical_schema,
+        default,
+        routines=catalog.routines,
+        may_create=servers.open_shard == default,
+        verbatim=physical == logical_schema,
+        leaky=physical in servers.leaky,
+    )

@@ -144,6 +144,7 @@ class Plan:
     - `first_only`: one shard's answer will do (EXPLAIN).
     - `local_file`: the client is asked for a file (LOAD DATA LOCAL).
     - `whole`: the statement was not looked into, so what it did to the transaction is told from the answer.
+    - `taints`: it may leave something on its connection that cannot be told: the connection is reset before anyone else gets it.
     - `point`: set where the text can go straight to the shard that one literal names.
     - `short`: whether the session's short way may be tried.
     """
@@ -170,6 +171,7 @@ class Plan:
     calc_found_rows: bool = False
     local_file: bool = False
     whole: bool = False
+    taints: bool = False
     point: Point | None = field(init=False)
     short: bool = field(init=False)
 
@@ -177,6 +179,7 @@ class Plan:
         more = (
             self.pin
             or self.local_file
+            or self.taints
             or self.calc_found_rows
             or self.system
             or self.reference_write

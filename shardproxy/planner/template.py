@@ -24,6 +24,8 @@ class SessionValue(Enum):
     WARNING_COUNT = "@@warning_count"
     ERROR_COUNT = "@@error_count"
     VERSION = "VERSION()"
+    PORT = "@@port"
+    SOCKET = "@@socket"
     PHYSICAL_SCHEMA = "the schema's name on the shard"
 
 
@@ -54,6 +56,9 @@ _FUNCTIONS = {
 _VARIABLES = {
     "AUTOCOMMIT": SessionValue.AUTOCOMMIT,
     "VERSION": SessionValue.VERSION,
+    # Some clients connect again by what these say.
+    "PORT": SessionValue.PORT,
+    "SOCKET": SessionValue.SOCKET,
     "WARNING_COUNT": SessionValue.WARNING_COUNT,
     "ERROR_COUNT": SessionValue.ERROR_COUNT,
     "LAST_INSERT_ID": SessionValue.LAST_INSERT_ID,
@@ -77,6 +82,8 @@ def session_value_edits(tokens: Sequence[Token]) -> list[Edit]:
     for i, token in enumerate(tokens):
         if token.kind is Kind.VARIABLE and token.text.startswith("@@"):
             name = token.upper[2:].removeprefix("SESSION.").removeprefix("LOCAL.")
+            if name.removeprefix("GLOBAL.") in ("PORT", "SOCKET", "VERSION"):
+                name = name.removeprefix("GLOBAL.")
             if name in _VARIABLES:
                 edits.append(Edit(token.start, token.end, _VARIABLES[name]))
         elif token.kind is Kind.WORD and token.upper in _FUNCTIONS and (i == 0 or tokens[i - 1].text != "."):

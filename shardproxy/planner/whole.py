@@ -20,6 +20,7 @@ from shardproxy.planner.words import (
     is_local_question,
     leaves_behind,
     named,
+    qualifier_edits,
     writes_file,
 )
 from shardproxy.sql.lexer import Kind as TokenKind
@@ -30,6 +31,7 @@ _READS = frozenset(("SELECT", "WITH", "VALUES", "TABLE", "SHOW", "DESCRIBE", "DE
 _WRITES = {"INSERT": Kind.INSERT, "REPLACE": Kind.INSERT, "UPDATE": Kind.UPDATE, "DELETE": Kind.DELETE}
 _SCHEMA_CHANGES = frozenset(("CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME", "ANALYZE", "OPTIMIZE", "REPAIR", "CHECK"))
 _ACCOUNTS = frozenset(("USER", "ROLE", "SERVER", "TABLESPACE", "LOGFILE", "RESOURCE", "UNDO", "INSTANCE"))
+_SYSTEM = frozenset(("INFORMATION_SCHEMA", "PERFORMANCE_SCHEMA"))
 _LASTING = {
     "CALL": "procedure call",
     "HANDLER": "handler",
@@ -43,7 +45,7 @@ def plan_whole(statement: Statement, schema: WholeSchema) -> AnyPlan:
     """Plan one statement. Raises `ProxyError` for what no client may do."""
     tokens = statement.tokens
     verb = statement.verb
-    if verb == "BEGIN" and statement.words(3) == ("BEGIN", "NOT", "ATOMIC"):
+    if statement.words(3) == ("BEGIN", "NOT", "ATOMIC") or statement.words(2) == ("SET", "STATEMENT"):
         pass
     elif verb in SESSION_VERBS or is_local_question(statement):
         return LocalPlan(verb)
@@ -55,11 +57,14 @@ def plan_whole(statement: Statement, schema: WholeSchema) -> AnyPlan:
     if gives_last_insert_id(words) and verb not in _WRITES:
         raise ProxyError(UNSUPPORTED_STATEMENT, "LAST_INSERT_ID(expression) is supported in INSERT and UPDATE only")
     _check_foreign(tokens, schema)
-    template = _template(statement)
+    template = _template(statement, schema)
     if verb in _SCHEMA_CHANGES:
         return _change(statement, schema, template)
     if verb == "LOAD" and "LOCAL" not in words[:5]:
         raise ProxyError(PRIVILEGE, "LOAD DATA without LOCAL would read a file of a shard's server")
+    if verb == "SET":
+        # SET STATEMENT ... FOR a statement.
+        verb = next((after for word, after in pairwise(words) if word == "FOR"), "SET")
     reads = verb in _READS and not schema.may_write(tokens)
     return Plan(
         Kind.SHOW if verb in ("SHOW", "DESCRIBE", "DESC", "EXPLAIN") else _WRITES.get(verb, Kind.SELECT),
@@ -70,12 +75,25 @@ def plan_whole(statement: Statement, schema: WholeSchema) -> AnyPlan:
         pin=_LASTING.get(verb, "") or leaves_behind(statement),
         calc_found_rows="SQL_CALC_FOUND_ROWS" in words,
         local_file=verb == "LOAD",
+        taints=schema.leaky and not reads,
         whole=True,
     )
 
 
-def _template(statement: Statement) -> Template | None:
+def needs_names(statement: Statement, schema: WholeSchema) -> bool:
+    """Whether a question is about the schema's name, which the server does not know: then it is not passed through."""
+    if schema.verbatim:
+        return False
+    verb = statement.verb
+    if verb in ("CREATE", "DROP", "ALTER") and subject_of(statement.tokens) in ("DATABASE", "SCHEMA"):
+        return True
+    return verb in ("SHOW", "DESCRIBE", "DESC") or any(token.upper.strip("`") in _SYSTEM for token in statement.tokens)
+
+
+def _template(statement: Statement, schema: WholeSchema) -> Template | None:
     edits = session_value_edits(statement.tokens)
+    if not schema.verbatim:
+        edits += qualifier_edits(statement.tokens, schema.name)
     if not edits:
         return None
     return template_of(pieces(statement, 0, statement.tokens[-1].end, named(statement, edits)))

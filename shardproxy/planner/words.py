@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from shardproxy.planner.template import Edit
-from shardproxy.sql.lexer import Kind, Token, function_names
+from shardproxy.sql.lexer import Kind, Token, function_names, is_name, unquote_name
 from shardproxy.sql.statement import Statement
 
 LOCK_FUNCTIONS = frozenset(("GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS", "IS_FREE_LOCK", "IS_USED_LOCK"))
@@ -104,3 +104,24 @@ def named(statement: Statement, edits: list[Edit]) -> list[Edit]:
 
 def _depth(tokens: list[Token], at: int) -> int:
     return sum((t.text == "(") - (t.text == ")") for t in tokens[:at])
+
+
+def qualifier_edits(tokens: list[Token], schema: str) -> list[Edit]:
+    """Take the logical schema's name off tables and columns: the shards have the schema under names of their own."""
+    aliased = any(
+        unquote_name(b.text) == schema and is_name(b) and (a.upper == "AS" or is_name(a) or a.text == ")") and a.upper not in _BEFORE_TABLES
+        for a, b, c in zip(tokens, tokens[1:], [*tokens[2:], tokens[-1]], strict=False)
+        if c.text != "."
+    )
+    if aliased:
+        return []
+    edits = []
+    for i in range(len(tokens) - 2):
+        leads = i == 0 or tokens[i - 1].text != "."
+        qualifies = leads and tokens[i + 1].text == "." and is_name(tokens[i + 2])
+        if qualifies and is_name(tokens[i]) and unquote_name(tokens[i].text) == schema:
+            edits.append(Edit(tokens[i].start, tokens[i + 2].start, b""))
+    return edits
+
+
+_BEFORE_TABLES = frozenset(("FROM", "JOIN", "INTO", "UPDATE", "TABLE", "STRAIGHT_JOIN", "SELECT", "WHERE", "AND", "OR", "ON", "BY", "SET"))

@@ -387,6 +387,7 @@ class ClientConnection(asyncio.Protocol):
         )
         self._schema_checked = False
         state.codec = charset.codec
+        session.login_kind, session.login_codec = state.kind, state.codec
         session.multi_statements = bool(login.capabilities & Capability.MULTI_STATEMENTS)
         self._exchange = None
         self._reader.max_payload_bytes = router.limits.max_packet_bytes

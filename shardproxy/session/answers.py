@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from shardproxy.config.model import Address
 from shardproxy.planner.template import SessionValue
 from shardproxy.routing.render import quote
 
@@ -16,6 +17,10 @@ def session_answer(session: Session, value: SessionValue) -> bytes:
     state = session.state
     if value is SessionValue.DATABASE:
         return b"NULL" if state.schema is None else quote(state.schema)
+    if value is SessionValue.SOCKET:
+        return quote(session.router.loaded.config.proxy.socket or "")
+    if value is SessionValue.PORT:
+        return b"%d" % Address.parse(session.router.loaded.config.proxy.listen).port
     if value is SessionValue.VERSION:
         return quote(session.router.server_version)
     if value is SessionValue.USER:

@@ -112,6 +112,10 @@ class Sink:
 
     def send_rows(self, payloads: Iterable[bytes]) -> None:
         """Send rows, given as the payloads of text rows."""
+        self.send_encoded(payloads)
+
+    def send_encoded(self, payloads: Iterable[bytes]) -> None:
+        """Send rows that are in the client's form already."""
         sequence = self.sequence
         parts = []
         for payload in payloads:
@@ -156,22 +160,26 @@ class Sink:
 class BinarySink(Sink):
     """The same for an execution of a prepared statement: rows are put into the binary form."""
 
-    __slots__ = ("_encode",)
+    __slots__ = ("_encode", "_names")
 
-    def __init__(self, channel: Channel, status: int, sequence: int = 1) -> None:
+    def __init__(self, channel: Channel, status: int, sequence: int = 1, names: Sequence[bytes] = ()) -> None:
+        """`names` are what the columns were called when the statement was prepared: with values written out some would differ."""
         super().__init__(channel, status, sequence)
         self.needs_rows = True
+        self._names = names
         self._encode: Callable[[bytes], bytes]
 
     def send_header(self, columns: Sequence[ColumnDefinition]) -> None:
         """Send the column definitions."""
+        if len(self._names) == len(columns):
+            columns = [column.renamed(name) for column, name in zip(columns, self._names, strict=True)]
         self._encode = row_encoder(columns)
         super().send_header(columns)
 
     def send_rows(self, payloads: Iterable[bytes]) -> None:
         """Send rows, given as the payloads of text rows."""
         encode = self._encode
-        super().send_rows([encode(payload) for payload in payloads])
+        self.send_encoded([encode(payload) for payload in payloads])
 
 
 class CursorSink(Sink):

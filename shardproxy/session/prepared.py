@@ -53,6 +53,7 @@ class PreparedStatement:
     text: PreparedText
     # The schema that was chosen when it was prepared: there it is executed.
     schema: str | None
+    names: tuple[bytes, ...] = ()
     types: bytes = b""
     long_data: dict[int, bytearray] = field(default_factory=dict)
     long_data_bytes: int = 0
@@ -108,7 +109,9 @@ class PreparedStatements:
         while self._last_id in self._statements:
             self._last_id = self._last_id % 0xFFFFFFFE + 1
         self._newest = self._last_id
-        self._statements[self._last_id] = PreparedStatement(self._last_id, text, session.state.schema)
+        self._statements[self._last_id] = PreparedStatement(
+            self._last_id, text, session.state.schema, tuple(column.name for column in columns)
+        )
         session.channel.write(build_prepared(self._last_id, parameters, columns, session.state.status))
 
     async def _plan(self, text: PreparedText) -> AnyPlan:
@@ -161,7 +164,7 @@ class PreparedStatements:
             raise ProxyError(PACKET_TOO_LARGE, "a parameter's data is longer than limits.max_packet_bytes", plain=False)
         statement.types, values = parse_parameters(payload, len(text.parameters), statement.types, long_data)
         types = types_with_long_data(statement.types, long_data) if long_data else statement.types
-        call = PreparedCall(text, types, values, b"" if long_data else payload)
+        call = PreparedCall(text, types, values, b"" if long_data else payload, statement.names)
         session.statement = text.text
         if statement.schema != session.state.schema:
             session.start(self._execute_elsewhere(statement, call))

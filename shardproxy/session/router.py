@@ -11,7 +11,7 @@ from shardproxy.backends.catalog_builder import Finding
 from shardproxy.backends.engine import DEFAULT_KIND, ConnectionKind, Settings
 from shardproxy.backends.registry import Backends
 from shardproxy.config.loader import LoadedConfig
-from shardproxy.errors import NO_SCHEMA_RIGHT, UNKNOWN_DATABASE, ProxyError
+from shardproxy.errors import NO_SCHEMA_RIGHT, UNKNOWN_DATABASE, UNSUPPORTED_SETTING, ProxyError, ServerError
 from shardproxy.planner.build import build_plan
 from shardproxy.planner.cache import PlanCache
 from shardproxy.planner.context import PlanContext, Servers, build_context
@@ -32,6 +32,12 @@ log = logging.getLogger(__name__)
 _OPEN_CACHES = 64
 # Schemas of a server's own, whose change could take it over: only for users that name them.
 _SERVERS_OWN = frozenset(("mysql", "sys", "performance_schema"))
+
+_LEAVES = "({0} IS NULL OR {0} LIKE '%@%' OR UPPER({0}) LIKE '%GET_LOCK%' OR UPPER({0}) LIKE '%SESSION%' OR UPPER({0}) LIKE '%LOCAL %')"
+_LEAKY = (
+    f"SELECT TRIGGER_SCHEMA FROM information_schema.TRIGGERS WHERE {_LEAVES.format('ACTION_STATEMENT')} UNION SELECT ROUTINE_SCHEMA FROM"
+    f" information_schema.ROUTINES WHERE ROUTINE_TYPE = 'FUNCTION' AND {_LEAVES.format('ROUTINE_DEFINITION')}"
+).encode()
 
 # A prepared statement's text, with the schema and the connection kind of whoever prepares it.
 DescriptionKey = tuple[bytes, str | None, ConnectionKind]
@@ -59,11 +65,13 @@ class Router:
         self._next_thread_id = 1
         self._refresher: asyncio.Task[None] | None = None
         self.context: PlanContext
+        self._leaky: frozenset[str] = frozenset()
         self.plan_hits = self.plan_misses = 0
         # Parameters and columns of prepared statements, as shards have told them.
         self.descriptions: dict[DescriptionKey, Description] = {}
         # Plan caches by the schema that a session has chosen, or None.
         self.plans: dict[str | None, PlanCache] = {}
+        self._plans_with_pipes: dict[str | None, PlanCache] = {}
         self._bind()
 
     @property
@@ -86,6 +94,7 @@ class Router:
 
         self.plans = {None: build(False), self.logical_schema: build(True)}
         self.descriptions = {}
+        self._plans_with_pipes = {}
 
     def _servers(self) -> Servers:
         engines = {shard: pool.engine for shard, pool in self.backends.pools.items() if pool.engine.relays}
@@ -93,7 +102,41 @@ class Router:
             {shard: engine.schema for shard, engine in engines.items()},
             {shard: engine.address for shard, engine in engines.items()},
             self.loaded.config.proxy.open_schemas or "",
+            self._leaky,
         )
+
+    async def _read_leaky(self) -> frozenset[str]:
+        """The schemas of which a write may leave something on its connection, where statements are passed through."""
+        context = self.context
+        shard = context.whole.shard if context.whole is not None else context.open.shard if context.open is not None else None
+        if shard is None:
+            return frozenset()
+        pool = self.backends.pools[shard]
+        connection = await pool.acquire(DEFAULT_KIND)
+        try:
+            result = await connection.query(_LEAKY)
+        except BaseException:
+            pool.discard(connection)
+            raise
+        pool.release(connection)
+        return frozenset((parse_row(row, 1)[0] or b"").decode("utf-8", "replace") for row in result.rows)
+
+    def plans_with_pipes(self, schema: str | None) -> PlanCache:
+        """The same for sessions to which `||` joins strings: the parser takes it for OR, so a statement that has it is refused."""
+        if self.context.whole is not None or schema not in (None, self.logical_schema):
+            return self.plans_of(schema)
+        found = self._plans_with_pipes.get(schema)
+        if found is None:
+            context, selected = self.context, schema is not None
+
+            def make(shape: bytes, literals: list[bytes]) -> AnyPlan:
+                statement = Statement(shape, literals)
+                if any(token.text == "||" for token in statement.tokens):
+                    raise ProxyError(UNSUPPORTED_SETTING, "|| under sql_mode PIPES_AS_CONCAT is not supported: use CONCAT")
+                return build_plan(statement, context, selected=selected)
+
+            self._plans_with_pipes[schema] = found = PlanCache(self.limits.plan_cache, make)
+        return found
 
     def plans_of(self, schema: str | None) -> PlanCache:
         """The plans of sessions that have chosen this schema; each of the open ones gets a cache when it is first used."""
@@ -102,6 +145,7 @@ class Router:
             opened = self.context.open
             assert opened is not None and schema is not None
             whole = replace(opened, name=schema)
+            whole = replace(whole, leaky=schema in self._leaky)
             found = PlanCache(self.limits.plan_cache, lambda shape, literals: plan_whole(Statement(shape, literals, MAX_READ_BYTES), whole))
             if len(self.plans) > _OPEN_CACHES:
                 self._bind()
@@ -180,8 +224,14 @@ class Router:
     async def refresh_catalog(self) -> None:
         """Read the shards' schemas again; plans are dropped only if something has changed."""
         catalog, self.findings = await self.backends.load_catalog(self.topology)
-        if replace(catalog, version=self.catalog.version) == self.catalog:
+        try:
+            leaky = await self._read_leaky()
+        except (ProxyError, ServerError) as error:
+            log.debug("triggers and routines not read: %s", error)
+            leaky = self._leaky
+        if leaky == self._leaky and replace(catalog, version=self.catalog.version) == self.catalog:
             return
+        self._leaky = leaky
         known = dict(self.context.problems)
         self.catalog = catalog
         self._bind()

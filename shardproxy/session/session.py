@@ -61,6 +61,8 @@ class Session:
         self.first_sequence = 1
         self.started_at = 0.0
         self.closed = False
+        # What the client's login said of its character set; a reset goes back to it.
+        self.login_kind, self.login_codec = self.state.kind, self.state.codec
         # Whether the client may send several statements at once, and whether the last one failed.
         self.multi_statements = False
         self.failed = False
@@ -206,7 +208,10 @@ class Session:
     @property
     def plans(self) -> PlanCache:
         """The plans of sessions that have chosen the same schema."""
-        plans = self.router.plans.get(self.state.schema)
+        state = self.state
+        if state.kind[4] and state.joins_by_pipes:
+            return self.router.plans_with_pipes(state.schema)
+        plans = self.router.plans.get(state.schema)
         return plans if plans is not None else self.router.plans_of(self.state.schema)
 
     def expanded(self, text: bytes) -> bytes:
@@ -220,7 +225,7 @@ class Session:
 
     async def run_prepared(self, plan: AnyPlan, call: PreparedCall) -> None:
         """Carry out an execution of a prepared statement and answer it."""
-        await self.run(plan, call.text(), call.literals, BinarySink(self.channel, self.state.status, self.first_sequence), call)
+        await self.run(plan, call.text(), call.literals, BinarySink(self.channel, self.state.status, self.first_sequence, call.names), call)
 
     async def run(
         self,
@@ -386,7 +391,8 @@ class Session:
         self.executor.transaction.writer = ""
         old = self.state
         fresh = ClientState(old.thread_id, old.user, old.host, old.schema, old.kind, old.codec)
-        fresh.kind = (*old.kind[:4], self.router.user_settings(old.user))
+        fresh.kind = (*self.login_kind[:3], old.kind[3], self.router.user_settings(old.user))
+        fresh.codec = self.login_codec
         for name in ClientState.__slots__:
             setattr(old, name, getattr(fresh, name))
 

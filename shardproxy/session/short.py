@@ -95,6 +95,9 @@ class ShortWay:
             return False
         if (plan.writes or plan.locks) and state.wants_transaction:
             executor.transaction.check_write((shard,))
+        if session.first_sequence != 1 or call.long:
+            # The answer has to be numbered anew.
+            return False
         connection = session.leases.try_take(shard)
         if connection is None:
             return False
@@ -241,8 +244,8 @@ class ShortWay:
         if session.closed:
             return
         read = session.executor.scatter(self._plan, self._literals, session.router.context)
-        form = Sink if self._call is None else BinarySink
-        sink = form(session.channel, session.state.status, 1)
+        call, status = self._call, session.state.status
+        sink = Sink(session.channel, status, 1) if call is None else BinarySink(session.channel, status, 1, call.names)
         if gather.lost and session.leases.free:
             # As with a single shard: a plain read of which nothing was sent yet is tried once more.
             session.router.metrics.retries += 1

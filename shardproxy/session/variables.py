@@ -47,7 +47,6 @@ _MISREAD_MODES = ("NO_BACKSLASH_ESCAPES", "ORACLE")
 _LEXING_MODES = (
     "ANSI_QUOTES",
     "NO_BACKSLASH_ESCAPES",
-    "PIPES_AS_CONCAT",
     "IGNORE_SPACE",
     "HIGH_NOT_PRECEDENCE",
     "ANSI",
@@ -257,7 +256,7 @@ async def _read_back(session: Session, connection: Connection, names: list[str])
             state.settings[variable_key(name)] = _literal(value, column)
         else:
             if name == "sql_mode" and value is not None:
-                await _check_sql_mode(session, connection, value.decode("latin-1").upper())
+                await _check_sql_mode(session, connection, value.decode("latin-1").upper(), [n for n in names if n[0] != "@"])
             if name == "character_set_client":
                 state.codec = _known_charset((value or b"").decode("latin-1")).codec
             variables[name] = _literal(value, column)
@@ -269,11 +268,14 @@ async def _read_back(session: Session, connection: Connection, names: list[str])
     connection.primed = state.settings_version
 
 
-async def _check_sql_mode(session: Session, connection: Connection, value: str) -> None:
+async def _check_sql_mode(session: Session, connection: Connection, value: str, names: Sequence[str]) -> None:
     """The proxy reads SQL as servers do by default; modes that change that would let it misread a statement."""
     refused = _MISREAD_MODES if session.router.context.whole is not None else _LEXING_MODES
     changed = [mode for mode in value.split(",") if mode in refused]
     if changed:
+        # What else this SET has changed is not what the session has; the connection gets that back before its next statement.
+        touched = dict(connection.kind[4]) | dict.fromkeys(names, b"?")
+        connection.kind = (*connection.kind[:4], tuple(sorted(touched.items())))
         before = session.state.variable("sql_mode") or b"DEFAULT"
         await connection.query(b"SET SESSION sql_mode = " + before)
         raise ProxyError(UNSUPPORTED_SETTING, f"sql_mode {changed[0]} is not supported")
