@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
 from shardproxy.errors import (
+    ACCESS_DENIED,
     BAD_HANDSHAKE,
     INTERNAL,
     SHUTTING_DOWN,
@@ -460,7 +461,13 @@ class ClientConnection(asyncio.Protocol):
         try:
             self._reply(exchange.start(login))
         except ProxyError as error:
-            self.refuse(error)
+            if error.spec is not ACCESS_DENIED or not self.capabilities & Capability.PLUGIN_AUTH:
+                self.refuse(error)
+                return
+            # There are clients that send no answer, or not to that salt, and wait to be asked.
+            usable = login.plugin if login.plugin in ("mysql_native_password", "caching_sha2_password") else None
+            exchange.plugin = usable or self._listener.auth_plugin
+            self._reply(exchange.switch())
 
     def _too_slow(self) -> None:
         """The client has not logged in in time."""

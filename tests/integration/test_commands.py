@@ -248,8 +248,10 @@ def _change_user(client: WireClient, user: str, password: bytes, database: bytes
 
 
 def _answer_switch(client: WireClient, password: bytes) -> bytes:
-    """Answer the switch that a change of user always asks for, and read its outcome."""
+    """Answer the switch to a new salt, which a user without a password is not asked for, and read its outcome."""
     payload = client.read_packet()
+    if payload == OK:
+        return payload
     assert payload[:1] == b"\xfe", payload
     plugin, salt = payload[1:].split(b"\0")[:2]
     scramble = native_scramble if plugin == b"mysql_native_password" else sha2_scramble
