@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from shardproxy.backends.engine import Connection, ResultStream
-from shardproxy.errors import BACKEND_LOST, QUERY_TIMEOUT, ProxyError, ServerError
+from shardproxy.errors import BACKEND_LOST, BACKEND_PROTOCOL, QUERY_TIMEOUT, ProxyError, ServerError
 from shardproxy.executor.outcome import Outcome, ResultSink
 from shardproxy.executor.state import Warning_
 from shardproxy.executor.upload import Upload
@@ -72,6 +72,10 @@ async def forward_command(connection: Connection, packet: bytes, sink: ResultSin
     connection.relay(packet, relay, file=file)
     try:
         scanner = await relay.done
+        if relay.upload is not None and not relay.upload.done.done():
+            # The rest of the file must not reach whoever gets this connection next.
+            connection.abort()
+            raise ProxyError(BACKEND_PROTOCOL, f"shard {connection.shard} answered before the client's file had ended")
     except ProxyError:
         if relay.upload is not None:
             await relay.upload.done

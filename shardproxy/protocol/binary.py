@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
+from shardproxy.errors import BACKEND_PROTOCOL, ProxyError
 from shardproxy.protocol.flags import ColumnType
 from shardproxy.protocol.resultset import ColumnDefinition, Row, parse_row
 from shardproxy.protocol.wire_types import MalformedPacket, lenenc_bytes, read_lenenc_bytes
@@ -113,7 +114,8 @@ def types_with_long_data(types: bytes, numbers: Iterable[int]) -> bytes:
     """The types, with those of parameters that were sent as long data made byte strings where they have a fixed form."""
     result = bytearray(types)
     for number in numbers:
-        if result[2 * number] in _SIZES or result[2 * number] in _PREFIXED:
+        kind = result[2 * number]
+        if kind in _SIZES or kind in _PREFIXED or kind == ColumnType.NULL:
             result[2 * number] = BLOB
     return bytes(result)
 
@@ -132,7 +134,10 @@ def row_encoder(columns: Sequence[ColumnDefinition]) -> Callable[[bytes], bytes]
             if value is None:
                 nulls[(i + 2) >> 3] |= 1 << ((i + 2) & 7)
             else:
-                parts.append(encoders[i](value))
+                try:
+                    parts.append(encoders[i](value))
+                except (ValueError, OverflowError, struct.error):
+                    raise ProxyError(BACKEND_PROTOCOL, "a server sent a value that is not of its column's type") from None
         parts[1] = bytes(nulls)
         return b"".join(parts)
 
