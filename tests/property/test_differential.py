@@ -21,3 +21,14 @@ def test_generated_statements_are_answered_alike(shards: Shards, seed: int) -> N
         counts = run(lab, seed, 1000, findings.append, per_round=250)
     assert not findings, f"{counts.summary()}\n\n{findings[0].text}"
     assert counts.refused_share <= _REFUSED_AT_MOST, f"{counts.summary()}\n{counts.refusals}"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_generated_statements_are_answered_alike_by_the_binary_protocol(shards: Shards) -> None:
+    """The same where they are prepared, with parameters of fitting types in the place of literals."""
+    findings: list[Finding] = []
+    with lab_over(shards, prepared=True) as lab:
+        counts = run(lab, 1, 600, findings.append, per_round=200, shrink=False)
+    assert not findings, f"{counts.summary()}\n\n{findings[0].text}"
+    assert counts.refused_share <= _REFUSED_AT_MOST, f"{counts.summary()}\n{counts.refusals}"

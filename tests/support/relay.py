@@ -113,7 +113,7 @@ class Relay:
         pair = {writer, back_writer}
         self._writers |= pair
         try:
-            await asyncio.gather(self._pump(reader, back_writer), self._pump(back_reader, writer))
+            await asyncio.gather(self._pump_requests(reader, back_writer, writer), self._pump(back_reader, writer))
         except OSError:
             for one in pair:
                 one.transport.abort()  # one side broke: the other shall see a break too, not a polite end
@@ -123,6 +123,10 @@ class Relay:
             self._writers -= pair
             for one in pair:
                 one.close()
+
+    async def _pump_requests(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, back: asyncio.StreamWriter) -> None:
+        """What the client says; `back` leads to it."""
+        await self._pump(source, sink)
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         while data := await source.read(_CHUNK_BYTES):

@@ -69,25 +69,35 @@ class Client:
         self._connect = connect
         self._connection: pymysql.Connection[Any] | None = None
 
-    def run(self, sql: str) -> Answer:
-        """Run one statement."""
+    @property
+    def connection(self) -> pymysql.Connection[Any]:
+        """The connection, opened if it is not."""
         if self._connection is None:
             self._connection = self._connect(use_unicode=False, charset="utf8mb4", conv={})
+        return self._connection
+
+    def run(self, sql: str) -> Answer:
+        """Run one statement."""
+        connection = self.connection
         try:
-            self._connection.query(sql.encode("utf-8"))
+            connection.query(sql.encode("utf-8"))
         except pymysql.err.MySQLError as error:
-            code, text = (*error.args, "")[:2]
-            if code in (0, 2006, 2013) or not self._connection.open:
-                self.close()
-            return Answer(errno=int(code), message=str(text))
-        return self._read(vars(self._connection)["_result"])
+            return self.failed(error)
+        return self._read(vars(connection)["_result"])
+
+    def failed(self, error: pymysql.err.MySQLError) -> Answer:
+        """The error as an answer; a connection that has broken is closed."""
+        code, text = (*error.args, "")[:2]
+        if code in (0, 2006, 2013) or not self.connection.open:
+            self.close()
+        return Answer(errno=int(code), message=str(text))
 
     @staticmethod
     def _read(result: Any) -> Answer:
         if not result.has_next and result.field_count == 0:
             info = result.message.decode("utf-8", "replace") if isinstance(result.message, bytes) else str(result.message or "")
             return Answer(affected=result.affected_rows, insert_id=result.insert_id or 0, warnings=result.warning_count, info=info)
-        return Answer([_head(field) for field in result.fields], list(result.rows), warnings=result.warning_count)
+        return Answer([head_of(field) for field in result.fields], list(result.rows), warnings=result.warning_count)
 
     def rows(self, sql: str) -> list[Row]:
         """The rows of a statement that must succeed."""
@@ -103,7 +113,8 @@ class Client:
             self._connection = None
 
 
-def _head(field: Any) -> Head:
+def head_of(field: Any) -> Head:
+    """A column as PyMySQL has read it."""
     table = _text(field.table_name)
     code = field.type_code if table and field.type_code < 249 else _WIDEST.get(field.type_code, field.type_code)
     decimals = 0 if field.type_code in _STRINGS else field.scale

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tests.conftest import ORACLE_SCHEMA, Server, Shards
 from tests.property.differential.clients import Client
+from tests.property.differential.prepared import BinaryAnswers, PreparedClient
 from tests.property.differential.schemas import RULES
 from tests.support.proxy import ProxyProcess
 from tests.support.servers import MariaDB
@@ -29,12 +30,13 @@ class Lab:
 
 
 @contextmanager
-def lab_over(shards: Shards) -> Iterator[Lab]:
-    """A lab over running servers, whose schemas are emptied."""
+def lab_over(shards: Shards, *, prepared: bool = False) -> Iterator[Lab]:
+    """A lab over running servers, whose schemas are emptied; `prepared` speaks the binary protocol to all of them."""
     shards.reset()
     process = ProxyProcess(shards.urls, RULES)
     process.start()
-    lab = Lab(Client(process.connect), _direct(shards.oracle), _direct(shards.oracle), process.log_tail)
+    client, helper = (PreparedClient, BinaryAnswers) if prepared else (Client, Client)
+    lab = Lab(client(process.connect), _direct(shards.oracle, client), _direct(shards.oracle, helper), process.log_tail)
     try:
         yield lab
     finally:
@@ -43,12 +45,13 @@ def lab_over(shards: Shards) -> Iterator[Lab]:
 
 
 @contextmanager
-def twin_lab(shards: Shards, proxy: type[Client] = Client) -> Iterator[Lab]:
+def twin_lab(shards: Shards, proxy: type[Client] = Client, *, prepared: bool = False) -> Iterator[Lab]:
     """Two servers and no proxy: what differs between these is a fault of the comparison."""
     shards.reset()
     twin = shards.servers[0]
     twin.create_schema(ORACLE_SCHEMA)
-    lab = Lab(_direct(twin, proxy), _direct(shards.oracle), _direct(shards.oracle), str)
+    client, helper = (PreparedClient, BinaryAnswers) if prepared else (Client, Client)
+    lab = Lab(_direct(twin, client if prepared else proxy), _direct(shards.oracle, client), _direct(shards.oracle, helper), str)
     try:
         yield lab
     finally:
@@ -61,14 +64,14 @@ def _direct(server: Server, client: type[Client] = Client) -> Client:
 
 
 @contextmanager
-def own_lab(*, twin: bool = False) -> Iterator[Lab]:
-    """A lab with servers of its own; a `twin` lab has no proxy."""
+def own_lab(*, twin: bool = False, prepared: bool = False) -> Iterator[Lab]:
+    """A lab with servers of its own; a `twin` lab has no proxy, a `prepared` one speaks the binary protocol."""
     servers = [MariaDB(name) for name in ("mariadb-0", "mariadb-1", "oracle")]
     try:
         for server in servers:
             server.start()
         shards = Shards((servers[0], servers[1]), servers[2])
-        with twin_lab(shards) if twin else lab_over(shards) as lab:
+        with twin_lab(shards, prepared=prepared) if twin else lab_over(shards, prepared=prepared) as lab:
             yield lab
     finally:
         for server in servers:
