@@ -11,22 +11,16 @@ from collections.abc import Callable
 from time import perf_counter
 
 from shardproxy.backends.engine import ANY_SCHEMA, BufferedResult, ConnectionKind, RelayTarget
+from shardproxy.backends.mysql_stream import HIGH_WATER_BYTES, MySQLStream, Reader
 from shardproxy.backends.statements import BackendStatement, BackendStatements
-from shardproxy.errors import BACKEND_LOST, BACKEND_PROTOCOL, QUERY_TIMEOUT, ProxyError, ServerError
+from shardproxy.errors import BACKEND_LOST, BACKEND_PROTOCOL, QUERY_TIMEOUT, ProxyError
 from shardproxy.protocol.flags import Command
 from shardproxy.protocol.framing import encode_packet
-from shardproxy.protocol.packets import EofPacket, OkPacket
 from shardproxy.protocol.prepare import PrepareReader
 from shardproxy.protocol.result_reader import ResultReader
 from shardproxy.protocol.resultset import ColumnDefinition
 from shardproxy.protocol.scanner import DONE, ROWS, ResponseScanner
 from shardproxy.protocol.wire_types import MalformedPacket
-
-# What follows an answer that is read.
-Reader = ResultReader | PrepareReader
-
-# Rows waiting in one stream before the server is made to wait.
-HIGH_WATER_BYTES = 256 * 1024
 
 
 class MySQLConnection(asyncio.Protocol):
@@ -272,7 +266,7 @@ class MySQLConnection(asyncio.Protocol):
     async def wait(self) -> None:
         """Until more has come; raises where the connection is lost or the time is up."""
         if self.closed:
-            self._raise_lost()
+            raise self.lost_error()
         self.resume()
         loop = asyncio.get_running_loop()
         self._wakeup = wakeup = loop.create_future()
@@ -287,10 +281,11 @@ class MySQLConnection(asyncio.Protocol):
             if self._wakeup is wakeup:
                 self._wakeup = None
 
-    def _raise_lost(self) -> None:
+    def lost_error(self) -> ProxyError:
+        """What is told of a statement whose connection is gone."""
         if self._timed_out:
-            raise ProxyError(QUERY_TIMEOUT, f"the statement on shard {self.shard} ran longer than its time limit and was stopped")
-        raise ProxyError(BACKEND_LOST, f"the connection to shard {self.shard} was lost during the statement")
+            return ProxyError(QUERY_TIMEOUT, f"the statement on shard {self.shard} ran longer than its time limit and was stopped")
+        return ProxyError(BACKEND_LOST, f"the connection to shard {self.shard} was lost during the statement")
 
     def _wake(self) -> None:
         if self.on_progress is not None:
@@ -336,78 +331,3 @@ class MySQLConnection(asyncio.Protocol):
             self._on_abandon(self.thread_id)
         self.closed = True
         self._transport.abort()
-
-
-class MySQLStream:
-    """An answer that is read row by row; see `engine.ResultStream`."""
-
-    def __init__(self, connection: MySQLConnection, reader: Reader) -> None:
-        self._connection = connection
-        self._reader = reader
-
-    @property
-    def columns(self) -> list[ColumnDefinition]:
-        """The result's columns; none for a statement that gives no rows."""
-        return self._reader.columns
-
-    @property
-    def ok(self) -> OkPacket | None:
-        """The OK of a statement that gives no rows."""
-        return self._reader.ok
-
-    @property
-    def eof(self) -> EofPacket | None:
-        """The end of the rows, once they have all been read."""
-        return self._reader.eof
-
-    @property
-    def done(self) -> bool:
-        """Whether the whole answer has come."""
-        return self._reader.done
-
-    @property
-    def waits(self) -> bool:
-        """Whether so many rows have come that the server is made to wait."""
-        return self._reader.held_bytes > HIGH_WATER_BYTES
-
-    @property
-    def clean(self) -> bool:
-        """Whether the answer has ended with rows, without error or warnings."""
-        eof = self._reader.eof
-        return eof is not None and not eof.warnings and self._reader.next is None
-
-    def next_result(self) -> bool:
-        """Go on to the result that follows this one, which has ended; False where there is none."""
-        following = self._reader.next
-        if following is None:
-            return False
-        self._reader = following
-        return True
-
-    def take_rows(self) -> list[bytes]:
-        """The rows that have come so far."""
-        return self._reader.take_rows()
-
-    async def wait_ready(self) -> None:
-        """Until the columns, an OK or an error are there."""
-        while not self._reader.ready:
-            if self._connection.closed:
-                self._connection._raise_lost()
-            await self._connection.wait()
-        self._check()
-
-    async def next_rows(self) -> list[bytes] | None:
-        """The next rows, or None at the end."""
-        while not self._reader.rows:
-            self._check()
-            if self._reader.over:
-                return None
-            if self._connection.closed:
-                self._connection._raise_lost()
-            await self._connection.wait()
-        return self._reader.take_rows()
-
-    def _check(self) -> None:
-        error = self._reader.error
-        if error is not None:
-            raise ServerError(error.errno, error.sqlstate, error.message, self._connection.shard)

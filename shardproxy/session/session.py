@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from time import perf_counter
 from typing import Any
 
-from shardproxy.errors import INTERNAL, KILLED, TOO_COMPLEX, ProxyError, ServerError, ShardproxyError
+from shardproxy.errors import INTERNAL, KILLED, ProxyError, ServerError, ShardproxyError
 from shardproxy.executor.executor import Executor
 from shardproxy.executor.leases import Leases
 from shardproxy.executor.outcome import Outcome
@@ -21,6 +21,7 @@ from shardproxy.executor.prepared import PreparedCall, PreparedText
 from shardproxy.executor.state import ClientState
 from shardproxy.planner.cache import PlanCache
 from shardproxy.planner.plan import AnyPlan, DdlPlan, LocalPlan, Plan
+from shardproxy.protocol.charsets import Charset
 from shardproxy.protocol.flags import SESSION_STATUS_MASK, Capability, Command
 from shardproxy.protocol.framing import encode_packet
 from shardproxy.protocol.packets import EofPacket, ErrPacket, OkPacket
@@ -30,20 +31,14 @@ from shardproxy.session.commands import COMMANDS, refuse_command
 from shardproxy.session.local import run_local
 from shardproxy.session.prepared import PreparedStatements
 from shardproxy.session.router import Router
-from shardproxy.session.several import run_several
 from shardproxy.session.short import ShortWay
+from shardproxy.session.texts import LONG_BYTES, LONG_SHAPE_BYTES, plan_beside, run_several, run_text
 from shardproxy.session.variables import remember_user_variables
-from shardproxy.sql.fingerprint import expand_executable_comments, fingerprint, shape_within
-from shardproxy.sql.rows import first_row_only, has_rows
+from shardproxy.sql.fingerprint import expand_executable_comments, fingerprint
 from shardproxy.sql.split import split_statements
-from shardproxy.sql.statement import MAX_READ_BYTES
 
 log = logging.getLogger(__name__)
 
-# From these sizes on, reading and planning a statement is left to threads.
-LONG_BYTES = 16 * 1024
-LONG_SHAPE_BYTES = 2 * 1024
-HUGE_BYTES = 256 * 1024
 _AT_ONCE = frozenset((Command.STMT_EXECUTE, Command.STMT_CLOSE, Command.STMT_SEND_LONG_DATA))
 
 
@@ -138,7 +133,7 @@ class Session:
                 self.statement = text = self.expanded(text)
                 packet = encode_packet(b"\x03" + text, 0)
             if len(text) > LONG_BYTES:
-                self.start(self.run_text(text))
+                self.start(run_text(self, text))
                 return
             if self.multi_statements and b";" in text:
                 parts = split_statements(text)
@@ -148,7 +143,7 @@ class Session:
             shape, literals = fingerprint(text)
             plans = self.plans
             if len(shape) > LONG_SHAPE_BYTES and shape not in plans:
-                self.start(self._plan_beside(plans, shape, text, literals))
+                self.start(plan_beside(self, plans, shape, text, literals))
                 return
             plan = plans.get(shape, literals)
             if type(plan) is Plan and plan.short and self.short.try_send(plan, packet, text, literals):
@@ -163,47 +158,6 @@ class Session:
             self.finished()
             return
         self.start(self.run(plan, text, literals))
-
-    async def run_text(self, text: bytes, sink: Sink | None = None) -> None:
-        """Carry out a statement of any length, the long way. Raises what its planning raises."""
-        if len(text) > LONG_BYTES:
-            if sink is None and self.multi_statements and b";" in text:
-                parts = await asyncio.get_running_loop().run_in_executor(None, split_statements, text)
-                if len(parts) > 1:
-                    await run_several(self, parts)
-                    return
-            await self._run_long(text, sink)
-            return
-        shape, literals = fingerprint(text)
-        plans = self.plans
-        if len(shape) > LONG_SHAPE_BYTES and shape not in plans:
-            await self._plan_beside(plans, shape, text, literals, sink)
-        else:
-            await self.run(plans.get(shape, literals), text, literals, sink)
-
-    async def _plan_beside(self, plans: PlanCache, shape: bytes, text: bytes, literals: list[bytes], sink: Sink | None = None) -> None:
-        """Plan a long statement in a thread: parsing takes long enough for other clients to notice."""
-        built = await asyncio.get_running_loop().run_in_executor(None, plans.build, shape, literals)
-        await self.run(plans.add(shape, literals, built), text, literals, sink)
-
-    async def _run_long(self, text: bytes, sink: Sink | None) -> None:
-        """Carry out a statement so long that reading it would hold up other clients: threads do that."""
-        loop = asyncio.get_running_loop()
-        plans = self.plans
-        if has_rows(text):
-            # Planned by its first row; looking at every literal would take longer than running it.
-            shape, literals = fingerprint(await loop.run_in_executor(None, first_row_only, text))
-            plan = plans.get(shape, literals)
-            if isinstance(plan, Plan) and (plan.insert is not None or plan.template is None):
-                await self.run(plan.for_many_rows(), text, literals, sink)
-                return
-        if len(text) > HUGE_BYTES and not await loop.run_in_executor(None, shape_within, text, MAX_READ_BYTES):
-            raise ProxyError(TOO_COMPLEX, f"the statement is longer than {MAX_READ_BYTES} bytes, not counting its literals")
-        shape, literals = fingerprint(text)
-        if len(shape) > LONG_SHAPE_BYTES and shape not in plans:
-            await self._plan_beside(plans, shape, text, literals, sink)
-            return
-        await self.run(plans.get(shape, literals), text, literals, sink)
 
     @property
     def plans(self) -> PlanCache:
@@ -381,6 +335,15 @@ class Session:
     def answer(self, value: Any) -> bytes:
         """The session's own value as an SQL literal."""
         return session_answer(self, value)
+
+    def enter(self, user: str, schema: str | None, charset: Charset, *, found_rows: bool, several: bool) -> None:
+        """The client has logged in. `several`: it may send several statements at once."""
+        router, state = self.router, self.state
+        other = schema if schema and schema != router.logical_schema else ""
+        state.user, state.schema, state.codec = user, schema, charset.codec
+        state.kind = (found_rows, charset.name, charset.collation, other, router.user_settings(user))
+        self.login_kind, self.login_codec = state.kind, state.codec
+        self.multi_statements = several
 
     async def reset(self) -> None:
         """COM_RESET_CONNECTION and COM_CHANGE_USER: everything but login, schema and thread id is forgotten."""
