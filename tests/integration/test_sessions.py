@@ -115,7 +115,7 @@ def test_failed_set_changes_nothing(shop: Shop) -> None:
                 assert after == before, sql
 
 
-@pytest.mark.parametrize("mode", ["ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "PIPES_AS_CONCAT", "ANSI", "ORACLE"])
+@pytest.mark.parametrize("mode", ["ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "ANSI", "ORACLE"])
 def test_sql_modes_that_change_the_language_are_refused(shop: Shop, mode: str) -> None:
     """The proxy would read such statements wrongly; nothing of the SET is left behind."""
     with shop.connect() as connection:
@@ -124,6 +124,18 @@ def test_sql_modes_that_change_the_language_are_refused(shop: Shop, mode: str) -
             with pytest.raises(pymysql.err.NotSupportedError, match="SP1217"):
                 run(connection, sql)
             assert run(connection, "SELECT @@sql_mode") == before
+
+
+def test_pipes_that_join_strings_are_not_taken_for_or(shop: Shop) -> None:
+    """Drivers switch the mode on when they connect, and few statements use it: only those are refused."""
+    shop.fill_users()
+    with shop.connect() as connection:
+        run(connection, "SET sql_mode = (SELECT CONCAT(@@sql_mode, ',PIPES_AS_CONCAT'))")
+        assert run(connection, f"SELECT uid FROM users WHERE uid = {S0}") == [(S0,)]
+        with pytest.raises(pymysql.err.NotSupportedError, match="SP1217"):
+            run(connection, f"SELECT uid FROM users WHERE uid = {S0} || uid = {S1}")
+        run(connection, "SET sql_mode = DEFAULT")
+        assert len(run(connection, f"SELECT uid FROM users WHERE uid = {S0} || uid = {S1}")) == 2
 
 
 def test_last_insert_id_is_the_client_s_own(shop: Shop) -> None:
