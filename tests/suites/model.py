@@ -38,6 +38,8 @@ class Target:
     host: str = "127.0.0.1"
     # What the proxy refused since it was last asked.
     heard: Callable[[], str] = lambda: ""
+    # Start the server anew, with new data, behind the same port.
+    renew: Callable[[], None] = lambda: None
 
     def client_options(self) -> list[str]:
         """The options by which the command line clients get there."""

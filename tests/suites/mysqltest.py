@@ -11,7 +11,7 @@ from tests.suites.cache import Done, cache_dir, debian_packages, debian_version,
 from tests.suites.model import Result, Suite, Target
 from tests.suites.throwaway import Cleaner
 
-_TEST_S = 40
+_TEST_S = 30
 # Scripts tell the test system which warnings to expect in the server's log.
 _MTR = "CREATE PROCEDURE mtr.add_suppression(pattern VARCHAR(255)) BEGIN END"
 # A script beside which one of these lies wants a server started in a way of its own.
@@ -69,7 +69,7 @@ class MysqlTest(Suite):
         return not _NEEDS.search(text) and not _SLOW.search(text) and not path.stem.startswith(("mysql_", "mysqld", "plugin", "ssl"))
 
     def run(self, target: Target, names: Sequence[str]) -> Iterator[tuple[str, Result]]:
-        cleaner = Cleaner(target.backend, target.schema, ("mtr",), [_MTR])
+        cleaner = Cleaner(target, ("mtr",), [_MTR])
         for name in names:
             cleaner.clean()
             self._make_vardir()

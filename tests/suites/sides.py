@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from tests.suites.model import Side, Suite, Target
@@ -20,21 +22,36 @@ def target(suite: Suite, side: Side) -> Iterator[Target]:
         server.start(90)
         stack.callback(server.kill)
         _furnish(server, suite)
-        if side == "proxy":
-            proxy = ProxyProcess(
-                {"s0": f"mysql://{suite.user}:{suite.password}@{server.host}:{server.port}/{suite.schema}"},
-                _limits(suite),
-                settings=_settings(suite),
-                users={suite.user: {"password": suite.password}},
-            )
+        direct = Target("direct", server.port, suite.user, suite.password, suite.schema, server, renew=lambda: _renew(server, suite))
+        if side == "direct":
+            yield direct
+            return
+        proxy = ProxyProcess(
+            {"s0": f"mysql://{suite.user}:{suite.password}@{server.host}:{server.port}/{suite.schema}"},
+            _limits(suite),
+            settings=_settings(suite),
+            users={suite.user: {"password": suite.password}},
+        )
+        proxy.start()
+        stack.callback(proxy.kill)
+        tap = Tap(proxy.port)
+        tap.start()
+        stack.callback(tap.stop)
+
+        def renew() -> None:
+            # The proxy forgets the server that was.
+            proxy.stop()
+            _renew(server, suite)
             proxy.start()
-            stack.callback(proxy.kill)
-            tap = Tap(proxy.port)
-            tap.start()
-            stack.callback(tap.stop)
-            yield Target(side, tap.port, suite.user, suite.password, suite.schema, server, heard=tap.heard)
-        else:
-            yield Target(side, server.port, suite.user, suite.password, suite.schema, server)
+
+        yield replace(direct, side="proxy", port=tap.port, heard=tap.heard, renew=renew)
+
+
+def _renew(server: DatabaseServer, suite: Suite) -> None:
+    server.stop()
+    shutil.rmtree(server.data_dir)
+    server.start(90)
+    _furnish(server, suite)
 
 
 def _settings(suite: Suite) -> Mapping[str, Any]:

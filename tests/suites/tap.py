@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import resource
 import threading
 from collections.abc import Callable
 
@@ -64,6 +65,8 @@ class Tap:
 
     def start(self) -> None:
         """Listen, in a thread."""
+        # Two files per connection, and some tests open as many as the server takes.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
         self._thread.start()
         self._ready.wait(10)
 
@@ -80,7 +83,7 @@ class Tap:
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._relay, "127.0.0.1", self.port))
+        server = self._loop.run_until_complete(asyncio.start_server(self._relay, "127.0.0.1", self.port, backlog=1000))
         self._ready.set()
         self._loop.run_forever()
         server.close()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import pymysql
 
-from tests.support.servers import DatabaseServer
+from tests.suites.model import Target
 
 _SYSTEM = {"mysql", "information_schema", "performance_schema", "sys"}
 
@@ -15,15 +16,19 @@ _SYSTEM = {"mysql", "information_schema", "performance_schema", "sys"}
 class Cleaner:
     """Drops what tests have left: schemas, accounts, changed global variables. Goes to the server itself."""
 
-    def __init__(self, server: DatabaseServer, schema: str, others: Sequence[str] = (), furniture: Sequence[str] = ()) -> None:
-        self._server = server
-        self._schemas = (schema, *others)
+    def __init__(self, target: Target, others: Sequence[str] = (), furniture: Sequence[str] = ()) -> None:
+        self._server = target.backend
+        self._renew = target.renew
+        self._schemas = (target.schema, *others)
         self._furniture = furniture
         self._globals = self._variables()
         self._users = self._accounts()
+        self._system = self._system_tables()
 
     def clean(self) -> None:
-        """Empty schemas, the accounts and the global variables of the start."""
+        """Empty schemas, the accounts and the global variables of the start; another server if its own tables have changed."""
+        if self._system_tables() != self._system:
+            self._renew()
         with self._server.connect(read_timeout=60) as connection, connection.cursor() as cursor:
             cursor.execute("SET SESSION lock_wait_timeout = 20")
             cursor.execute("SHOW DATABASES")
@@ -48,6 +53,12 @@ class Cleaner:
 
     def _variables(self) -> dict[str, str]:
         return dict(self._server.execute("SHOW GLOBAL VARIABLES"))
+
+    def _system_tables(self) -> list[tuple[Any, ...]]:
+        columns = "SELECT COUNT(*), SUM(CRC32(CONCAT(table_name, column_name, column_type))) FROM information_schema.columns"
+        tables = "SELECT table_name, engine FROM information_schema.tables"
+        mysql = "WHERE table_schema = 'mysql'"
+        return self._server.execute(f"{columns} {mysql}") + self._server.execute(f"{tables} {mysql} ORDER BY table_name")
 
     def _accounts(self) -> set[tuple[str, str]]:
         return {(user, host) for user, host in self._server.execute("SELECT user, host FROM mysql.user")}

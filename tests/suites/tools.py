@@ -26,7 +26,10 @@ _VOLATILE = re.compile(
 
 @dataclass(frozen=True)
 class Check:
-    """One use of a tool; `{}` in its words stands for the options that lead to the server, `@` for a scratch directory."""
+    """One use of a tool; `{}` in its words stands for the options that lead to the server.
+
+    `@` stands for a scratch directory as the tool sees it, `%` for the same one as the shell does.
+    """
 
     name: str
     words: str
@@ -43,7 +46,7 @@ SELECT COUNT(*) FROM children // SELECT 'x;y' //
 DELIMITER ;
 INSERT INTO parents (id, name) VALUES (50, 'fifty'); SELECT ROW_COUNT(); SELECT LAST_INSERT_ID();
 BEGIN; DELETE FROM parents WHERE id = 50; ROLLBACK; SELECT COUNT(*) FROM parents;
-SELECT 1/0; SHOW WARNINGS; SHOW TABLES; DESCRIBE kinds; SHOW INDEX FROM children;
+SELECT 1/0; SHOW WARNINGS; SHOW TABLES; DESCRIBE kinds;
 /* a comment */ SELECT /* inside */ 2; -- and another
 SET @a := 5; SELECT @a + 1; SELECT DATABASE(), USER();
 SHOW VARIABLES LIKE 'autocommit'; SHOW CREATE TABLE children; SHOW TABLE STATUS LIKE 'nothing';
@@ -92,9 +95,8 @@ def _dump(tool: str, client: str) -> list[Check]:
         Check("dump --databases", f"{plain} --databases {{}} test"),
         Check("dump --order-by-primary --compact", f"{plain} --order-by-primary --compact --skip-lock-tables {{}} test"),
     ]
-    reload = f"sh -c '{plain} {{}} test > @/dump.sql && {client} {{}} test < @/dump.sql && {client} {{}} test'"
-    again = f"sh -c '{plain} --single-transaction {{}} test | {client} {{}} test && {client} {{}} test'"
-    return [*checks, Check("dump and reload", reload, _CHECKSUMS), Check("dump into itself", again, _CHECKSUMS)]
+    reload = f"sh -c '{plain} {{}} test > %/dump.sql && {client} {{}} test < %/dump.sql && {client} {{}} test'"
+    return [*checks, Check("dump and reload", reload, _CHECKSUMS)]
 
 
 def _others(show: str, admin: str, check: str, load: str, slap: str) -> list[Check]:
@@ -112,7 +114,7 @@ def _others(show: str, admin: str, check: str, load: str, slap: str) -> list[Che
         Check("check", f"{check} {{}} test"),
         Check("analyze", f"{check} --analyze {{}} test"),
         Check("optimize", f"{check} --optimize {{}} test"),
-        Check("import --local", f"sh -c 'cp @/rows.txt @/parents.txt; {load} --local {{}} test @/parents.txt'"),
+        Check("import --local", f"sh -c 'cp %/rows.txt %/parents.txt; {load} --local {{}} test @/parents.txt'"),
         Check("slap", f"{slap} {{}} --create-schema=test --no-drop --query=@/slap.sql --concurrency=4 --iterations=2", compare=False),
     ]
 
@@ -160,7 +162,7 @@ class Tools(Suite):
         (directory / "rows.txt").write_text("".join(f"{n}\tparent {n}\n" for n in range(100, 140)))
         (directory / "slap.sql").write_text("SELECT * FROM parents WHERE id = 1;")
         options = " ".join(["--no-defaults", *self.options(target)])
-        words, stdin = check.words.replace("@/", f"{seen}/"), check.stdin.replace("@/", f"{seen}/")
+        words, stdin = check.words.replace("@/", f"{seen}/").replace("%/", f"{directory}/"), check.stdin.replace("@/", f"{seen}/")
         if " -c '" in words:
             before, script = words.rstrip("'").split(" -c '")
             command = [*before.split(), "-c", self._reordered(script, options)]
@@ -168,16 +170,15 @@ class Tools(Suite):
             command = self._reordered(words, options).split()
         if check.name == "execute":
             command, stdin = [*command, stdin], ""
-        return run([*self.prefix, *command], timeout_s=_TEST_S, stdin=stdin)
+        return run(command, timeout_s=_TEST_S, stdin=stdin)
 
-    @staticmethod
-    def _reordered(words: str, options: str) -> str:
+    def _reordered(self, words: str, options: str) -> str:
         # --no-defaults has to be the first of all options.
         parts = re.split(r"(\s+(?:&&|\||<|>)\s+|;\s+)", words)
         for number, part in enumerate(parts):
             if "{}" in part:
                 tool, rest = part.split(" ", 1)
-                parts[number] = f"{tool} {options} {rest.replace('{} ', '').replace('{}', '')}"
+                parts[number] = f"{' '.join([*self.prefix, tool])} {options} {rest.replace('{} ', '').replace('{}', '')}"
         return "".join(parts)
 
     def options(self, target: Target) -> list[str]:
