@@ -11,7 +11,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.options import Options
 from benchmarks.procfs import CpuMeter, StealMeter
 
-_COMMON = ("--skip-trx=on", "--db-ps-mode=disable", "--auto_inc=off", "--rand-type=uniform", "--db-driver=mysql")
+_COMMON = ("--skip-trx=on", "--auto_inc=off", "--rand-type=uniform", "--db-driver=mysql")
 
 # sysbench's own list, and "duplicate entry": without transactions two threads may both delete a row and then both
 # insert it again.
@@ -52,13 +52,14 @@ def load(endpoint: Endpoint, options: Options, tables: int) -> None:
     _run(_argv("oltp_common", endpoint, tables, options.table_rows, ["--threads=1", "--rand-seed=20"], "prepare"))
 
 
-def run(workload: str, endpoint: Endpoint, options: Options, seconds: int | None = None) -> Run:
-    """Run a workload for its seconds and measure the CPU time on its way.
+def run(workload: str, endpoint: Endpoint, options: Options, seconds: int | None = None, *, prepared: bool = False) -> Run:
+    """Run a workload for its seconds, as text or by prepared statements, and measure the CPU time on its way.
 
     Raises:
         BenchmarkError: sysbench failed, or did not do a single query.
     """
     extra = [f"--threads={options.threads}", f"--time={seconds or options.seconds}", "--histogram=on", _IGNORED_ERRORS]
+    extra.append(f"--db-ps-mode={'auto' if prepared else 'disable'}")
     argv = _argv(workload, endpoint, options.tables, options.table_rows, extra, "run")
     with (
         StealMeter() as steal,

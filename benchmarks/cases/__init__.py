@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 
-from benchmarks.cases import idle, oltp, plan_cache, scatter, stream
+from benchmarks.cases import idle, oltp, plan_cache, prepared, scatter, stream
 from benchmarks.lab import Lab
 from benchmarks.report import Table
 
 CASES: dict[str, Callable[[Lab], Table]] = {
     "point-select": oltp.point_select,
     "read-only": oltp.read_only,
+    "prepared": prepared.measure,
     "scatter": scatter.measure,
     "stream": stream.measure,
     "idle": idle.measure,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shardproxy.backends.engine import Connection
-from shardproxy.errors import TOO_COMPLEX, ProxyError
+from shardproxy.errors import TOO_COMPLEX, WRONG_ARGUMENTS, ProxyError
 from shardproxy.planner.plan import Plan
 from shardproxy.planner.template import LimitSum, SessionValue
 from shardproxy.protocol.binary import Values, build_execute, renumbered_execute
@@ -94,7 +94,7 @@ class PreparedCall:
             found = [slot if slot is not None else b"" for slot in statement.slots]
             for number, slot in enumerate(statement.parameters):
                 raw = literal(types[2 * number], types[2 * number + 1], values[number])
-                found[slot] = count_literal(raw) if slot in statement.counts else raw
+                found[slot] = _count(raw) if slot in statement.counts else raw
             self._literals = found
         return self._literals
 
@@ -132,6 +132,14 @@ class PreparedCall:
         if self.payload and order is self.statement.in_order:
             return encode_packet(renumbered_execute(self.payload, statement_id, self.types), 0)
         return encode_packet(build_execute(statement_id, 0, self.types, self.values, order), 0)
+
+
+def _count(raw: bytes) -> bytes:
+    """A value behind LIMIT or OFFSET; what is no number is refused, as by servers."""
+    value = count_literal(raw)
+    if not value.isdigit():
+        raise ProxyError(WRONG_ARGUMENTS, "Incorrect arguments to mysqld_stmt_execute", plain=True)
+    return value
 
 
 async def prepared_packet(connection: Connection, text: bytes, order: Sequence[int], call: PreparedCall) -> bytes:
