@@ -13,7 +13,7 @@ from shardproxy.executor.ddl import run_ddl
 from shardproxy.executor.leases import Leases
 from shardproxy.executor.outcome import Outcome, ResultSink
 from shardproxy.executor.prepared import STALE_ERRNOS, PreparedCall, PreparedText, prepared_packet
-from shardproxy.executor.relay import fetch_found_rows, fetch_warnings, forward, forward_command
+from shardproxy.executor.relay import fetch_found_rows, fetch_last_id, fetch_warnings, forward, forward_command
 from shardproxy.executor.scatter import ScatterRead
 from shardproxy.executor.state import ClientState
 from shardproxy.executor.system import system_read
@@ -196,20 +196,18 @@ class Executor:
             for_tables = plan.whole or plan.writes or plan.locks or bool(plan.tables)
             self.last_connection = connection = await self.leases.take(shard, for_tables=for_tables)
             connection.dirty = connection.dirty or plan.taints
+            prepared = None if call is None or not connection.relays else call.for_shard(plan, self.answer)
             try:
-                prepared = None if call is None or not connection.relays else call.for_shard(plan, self.answer)
+                if plan.asks_id and connection.relays:
+                    await connection.query(b"SET last_insert_id = %d" % self._state.last_insert_id)
                 if prepared is not None and call is not None:
                     outcome = await forward_command(connection, await prepared_packet(connection, *prepared, call), sink)
                 elif plan.local_file:
-                    if not (sink.takes_files and connection.relays and not sink.needs_rows):
-                        raise ProxyError(NO_LOCAL_FILE, "the client has not offered LOCAL INFILE, or it comes behind other statements")
-                    outcome = await forward_command(connection, encode_packet(b"\x03" + text, 0), sink, file=True)
+                    outcome = await self._load(connection, text, sink)
                 else:
                     outcome = await forward(connection, text, sink)
-                beyond = plan.offset_slot is not None and outcome.rows == 0
-                if (plan.calc_found_rows or beyond) and connection.relays:
-                    outcome.found = await fetch_found_rows(connection)
-                await fetch_warnings(connection, outcome)
+                if connection.relays:
+                    await self._ask_behind(plan, connection, outcome)
             except ServerError as error:
                 self._finish(connection)
                 if attempt == 1 and prepared is not None and error.errno in STALE_ERRNOS and not sink.started:
@@ -232,6 +230,29 @@ class Executor:
             self._finish(connection)
             return outcome
         raise AssertionError("not reached")
+
+    async def _load(self, connection: Connection, text: bytes, sink: ResultSink) -> Outcome:
+        if not (sink.takes_files and connection.relays and not sink.needs_rows):
+            raise ProxyError(NO_LOCAL_FILE, "the client has not offered LOCAL INFILE, or it comes behind other statements")
+        return await forward_command(connection, encode_packet(b"\x03" + text, 0), sink, file=True)
+
+    async def _ask_behind(self, plan: Plan, connection: Connection, outcome: Outcome) -> None:
+        """What the answer does not tell, asked before the connection serves anyone else."""
+        if plan.calc_found_rows or (plan.offset_slot is not None and outcome.rows == 0):
+            outcome.found = await fetch_found_rows(connection)
+        # Any other question would make the server forget the warnings.
+        await fetch_warnings(connection, outcome)
+        if plan.asks_id:
+            await fetch_last_id(connection, outcome)
+        elif plan.unknown_ids and outcome.insert_id:
+            await self.check_id(connection, outcome)
+
+    async def check_id(self, connection: Connection, outcome: Outcome) -> None:
+        """An id that the statement gave itself is in the answer, but is none that LAST_INSERT_ID() would say."""
+        named = outcome.insert_id
+        await fetch_last_id(connection, outcome)
+        if outcome.last_id != named:
+            outcome.last_id = self._state.last_insert_id
 
     def _finish(self, connection: Connection) -> None:
         self.leases.give(connection)

@@ -20,7 +20,8 @@ _NUMBER = re.compile(rb"\d+")
 class Outcome:
     """`rows` is the number of rows sent, or -1 for a statement without a result set. `sequence` is the number of the packet that
     ends the response, which the session builds, or 0 where its sink has counted. `merged` says that `rows` counts those that OFFSET
-    skipped already; `found` is what SQL_CALC_FOUND_ROWS counted, or -1."""
+    skipped already; `found` is what SQL_CALC_FOUND_ROWS counted, or -1; `last_id` is
+    what LAST_INSERT_ID() says now, where it had to be asked for."""
 
     rows: int = -1
     affected: int = 0
@@ -32,6 +33,7 @@ class Outcome:
     status: int = 0
     merged: bool = False
     found: int = -1
+    last_id: int = -1
 
 
 class ResultSink(Protocol):

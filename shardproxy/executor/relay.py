@@ -147,6 +147,12 @@ async def fetch_warnings(connection: Connection, outcome: Outcome) -> None:
         outcome.warning_list = [_warning(row) for row in result.rows]
 
 
+async def fetch_last_id(connection: Connection, outcome: Outcome) -> None:
+    """Ask for LAST_INSERT_ID(), where the answer does not tell."""
+    result = await connection.query(b"SELECT LAST_INSERT_ID()")
+    outcome.last_id = int(parse_row(result.rows[0], 1)[0] or 0)
+
+
 async def fetch_found_rows(connection: Connection) -> int:
     """What SQL_CALC_FOUND_ROWS counted."""
     result = await connection.query(b"SELECT FOUND_ROWS()")

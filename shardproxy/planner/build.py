@@ -16,7 +16,7 @@ from shardproxy.errors import (
 )
 from shardproxy.planner.context import PlanContext
 from shardproxy.planner.ddl import plan_ddl, subject_of
-from shardproxy.planner.insert import plan_insert
+from shardproxy.planner.insert import ids_of_insert, plan_insert
 from shardproxy.planner.load import plan_load
 from shardproxy.planner.plan import AnyPlan, Kind, LocalPlan, Opcode, Plan, Route
 from shardproxy.planner.routes import keyed_plan, offset_slot
@@ -58,7 +58,11 @@ def build_plan(statement: Statement, context: PlanContext, *, selected: bool = T
         raise ProxyError(SYNTAX, "You have an error in your SQL syntax")
     verb = statement.verb
     if context.whole is not None and selected and not needs_names(statement, context.whole):
-        return plan_whole(statement, context.whole)
+        plan = plan_whole(statement, context.whole)
+        if isinstance(plan, Plan) and plan.kind is Kind.INSERT and not plan.local_file:
+            slots, asks, unknown = ids_of_insert(statement, context)
+            plan = replace(plan, auto_slots=slots, asks_id=asks, unknown_ids=unknown)
+        return plan
     if any(token.text == ";" for token in statement.tokens):
         raise ProxyError(SYNTAX, "You have an error in your SQL syntax near ';': one statement at a time")
     if context.open is not None and verb in ("CREATE", "ALTER", "DROP") and subject_of(statement.tokens) in ("DATABASE", "SCHEMA"):

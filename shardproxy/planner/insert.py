@@ -60,7 +60,8 @@ def plan_insert(statement: Statement, context: PlanContext, edits: list[Edit], *
             _check_sources(statement, context, table, selected=selected)
         auto = _auto_slots(statement, parts, table)
         route = Route(Opcode.FIXED, table.rule.shard)
-        return Plan(Kind.INSERT, route, template, writes=True, tables=(table.name,), auto_slots=auto)
+        asks = _asks_id(statement, table)
+        return Plan(Kind.INSERT, route, template, writes=True, tables=(table.name,), auto_slots=auto, asks_id=asks)
     if scheme is Scheme.REFERENCE:
         if selects:
             raise ProxyError(CROSS_SHARD_WRITE, "INSERT ... SELECT into a reference table is not supported")
@@ -76,6 +77,24 @@ def plan_insert(statement: Statement, context: PlanContext, edits: list[Edit], *
     if parts.form == "SET":
         return _plan_set(statement, parts, table, template)
     return _plan_rows(statement, parts, table, template)
+
+
+def ids_of_insert(statement: Statement, context: PlanContext) -> tuple[tuple[int, ...] | None, bool, bool]:
+    """`auto_slots`, `asks_id` and `unknown_ids` of an INSERT that is passed through."""
+    try:
+        parts = _take_apart(statement.tokens)
+        table = context.resolve(parts.name, parts.schema)
+    except ProxyError:
+        return None, False, True
+    if table.schema is None:
+        return None, False, True
+    return _auto_slots(statement, parts, table), _asks_id(statement, table), False
+
+
+def _asks_id(statement: Statement, table: ResolvedTable) -> bool:
+    """Whether the rows that the answer counts may be left out or updated, in a table that counts."""
+    counts = table.schema is not None and any(column.auto_increment for column in table.schema.columns)
+    return counts and bool({token.upper for token in statement.tokens} & {"DUPLICATE", "IGNORE", "REPLACE"})
 
 
 def _take_apart(tokens: list[Token]) -> _Parts:

@@ -139,6 +139,8 @@ class Plan:
     - `pin`: what the statement leaves behind on its connection.
     - `fixed_slots`: the literals whose values the plan depends on.
     - `auto_slots`: the literals given to an AUTO_INCREMENT column; unless one is zero, LAST_INSERT_ID() stays as it was.
+    - `asks_id`: the answer may name an id that was not kept (INSERT IGNORE and the like), so LAST_INSERT_ID() is asked for.
+    - `unknown_ids`: the table is not known, so the answer may name an id that the statement gave itself.
     - `offset_slot`: the literal of OFFSET, which FOUND_ROWS() counts too.
     - `calc_found_rows`: the server is asked for FOUND_ROWS() behind the statement.
     - `first_only`: one shard's answer will do (EXPLAIN).
@@ -165,6 +167,8 @@ class Plan:
     tables: tuple[str, ...] = ()
     fixed_slots: tuple[int, ...] = ()
     auto_slots: tuple[int, ...] | None = None
+    asks_id: bool = False
+    unknown_ids: bool = False
     offset_slot: int | None = None
     system_order: tuple[tuple[int, bool], ...] = ()
     first_only: bool = False
@@ -180,6 +184,7 @@ class Plan:
             self.pin
             or self.local_file
             or self.taints
+            or self.asks_id
             or self.calc_found_rows
             or self.system
             or self.reference_write

@@ -15,7 +15,7 @@ from shardproxy.errors import NO_SCHEMA_RIGHT, UNKNOWN_DATABASE, UNSUPPORTED_SET
 from shardproxy.planner.build import build_plan
 from shardproxy.planner.cache import PlanCache
 from shardproxy.planner.context import PlanContext, Servers, build_context
-from shardproxy.planner.plan import AnyPlan
+from shardproxy.planner.plan import AnyPlan, Kind, Plan
 from shardproxy.planner.whole import plan_whole
 from shardproxy.protocol.resultset import ColumnDefinition, parse_row
 from shardproxy.routing.render import quote
@@ -146,7 +146,13 @@ class Router:
             assert opened is not None and schema is not None
             whole = replace(opened, name=schema)
             whole = replace(whole, leaky=schema in self._leaky)
-            found = PlanCache(self.limits.plan_cache, lambda shape, literals: plan_whole(Statement(shape, literals, MAX_READ_BYTES), whole))
+
+            def make(shape: bytes, literals: list[bytes]) -> AnyPlan:
+                plan = plan_whole(Statement(shape, literals, MAX_READ_BYTES), whole)
+                # The tables of such a schema are not in the catalog.
+                return replace(plan, unknown_ids=True) if isinstance(plan, Plan) and plan.kind is Kind.INSERT else plan
+
+            found = PlanCache(self.limits.plan_cache, make)
             if len(self.plans) > _OPEN_CACHES:
                 self._bind()
             self.plans[schema] = found

@@ -259,7 +259,9 @@ class Session:
             sink.send_eof(EofPacket(outcome.warnings, self._status(outcome)))
             return
         state.row_count = outcome.affected
-        if outcome.insert_id and not (isinstance(plan, Plan) and _chose_ids(plan, literals)):
+        if outcome.last_id >= 0:
+            state.last_insert_id = outcome.last_id
+        elif outcome.insert_id and not (isinstance(plan, Plan) and _chose_ids(plan, literals)):
             state.last_insert_id = outcome.insert_id
         sink.send_ok(OkPacket(outcome.affected, outcome.insert_id, self._status(outcome), outcome.warnings, outcome.info))
 

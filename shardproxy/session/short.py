@@ -166,8 +166,8 @@ class ShortWay:
             return
         if (plan.writes or plan.locks) and state.wants_transaction:
             session.executor.transaction.wrote(connection.shard)
-        if outcome.warnings:
-            session.start(self._end_with_warnings(connection, outcome))
+        if outcome.warnings or (plan.unknown_ids and outcome.insert_id):
+            session.start(self._end_asking(connection, outcome))
             return
         session.leases.give(connection)
         session.end(plan, self._literals, outcome, Sink(channel, state.status, outcome.sequence))
@@ -212,10 +212,12 @@ class ShortWay:
         await self._session.executor.transaction.after_error(error)
         self._session.send_error(error, sequence=sequence)
 
-    async def _end_with_warnings(self, connection: Connection, outcome: Outcome) -> None:
+    async def _end_asking(self, connection: Connection, outcome: Outcome) -> None:
         session = self._session
         try:
             await fetch_warnings(connection, outcome)
+            if self._plan.unknown_ids and outcome.insert_id:
+                await session.executor.check_id(connection, outcome)
         except BaseException:
             session.leases.drop(connection)
             raise
