@@ -1,5 +1,6 @@
 """The binary protocol of prepared statements from a client's side, written from the manual and from nothing in the proxy."""
 
+import socket
 import struct
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
@@ -138,6 +139,12 @@ def length_encoded(raw: bytes) -> bytes:
 
 class BinaryClient(WireClient):
     """A client that prepares. What is refused is given back as `Err`."""
+
+    def _set_up(self, connected: socket.socket) -> None:
+        super()._set_up(connected)
+        if connected.family != socket.AF_UNIX:
+            # A command without an answer would hold back the next one.
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def prepare(self, sql: str | bytes) -> Statement | Err:
         """COM_STMT_PREPARE."""
