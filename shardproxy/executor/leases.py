@@ -7,8 +7,7 @@ has touched until it is reset or ends.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 
 from shardproxy.backends.engine import Connection
@@ -149,23 +148,6 @@ class Leases:
             for characteristic in state.next_characteristics:
                 await connection.query(b"SET TRANSACTION " + characteristic.encode())
             state.next_characteristics.clear()
-
-    @contextlib.asynccontextmanager
-    async def borrowed(self, shard: str) -> AsyncIterator[Connection]:
-        """A connection for a few statements of the proxy's own in the session's place; it is given back however that ends."""
-        connection = await self.take(shard)
-        try:
-            yield connection
-        except (ServerError, ProxyError):
-            if connection.closed or getattr(connection, "busy", False):
-                self.drop(connection)
-            else:
-                self.give(connection)
-            raise
-        except BaseException:
-            self.drop(connection)
-            raise
-        self.give(connection)
 
     async def settled(self, connection: Connection) -> Connection:
         """The connection, once a KILL that is under way cannot hit what is sent next."""

@@ -7,11 +7,12 @@ session wants, so that it need not keep any; with user variables of its own it k
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from shardproxy.errors import PRIVILEGE, SYNTAX, UNKNOWN_CHARSET, UNSUPPORTED_SETTING, UNSUPPORTED_STATEMENT, ProxyError
+from shardproxy.errors import PRIVILEGE, SYNTAX, UNKNOWN_CHARSET, UNSUPPORTED_SETTING, UNSUPPORTED_STATEMENT, ProxyError, ServerError
 from shardproxy.planner.template import pieces, session_value_edits, template_of
 from shardproxy.protocol.charsets import Charset, charset_by_name
 from shardproxy.protocol.flags import DECIMAL_TYPES, FLOAT_TYPES, INTEGER_TYPES
@@ -61,6 +62,25 @@ class Assignment:
 
     name: str
     value: list[Token]
+
+
+@contextlib.asynccontextmanager
+async def _borrowed(session: Session) -> AsyncIterator[Connection]:
+    """A connection for a few statements of the proxy's own in the session's place; it is given back however that ends."""
+    leases = session.leases
+    connection = await leases.take(session.router.topology.default_shard)
+    try:
+        yield connection
+    except (ServerError, ProxyError):
+        if connection.closed or getattr(connection, "busy", False):
+            leases.drop(connection)
+        else:
+            leases.give(connection)
+        raise
+    except BaseException:
+        leases.drop(connection)
+        raise
+    leases.give(connection)
 
 
 async def run_set(session: Session, statement: Statement) -> None:
@@ -240,7 +260,7 @@ async def _keep(session: Session, statement: Statement, kept: list[Assignment]) 
         parts.append(name.encode("latin-1") + b" = " + render(template, statement.literals, session.answer))
     if any(a.name.startswith("@") for a in kept):
         session.leases.pin("user variable")
-    async with session.leases.borrowed(session.router.topology.default_shard) as connection:
+    async with _borrowed(session) as connection:
         await connection.query(b"SET " + b", ".join(parts))
         await _read_back(session, connection, [assignment.name for assignment in kept])
 
@@ -341,6 +361,6 @@ async def _set_transaction(session: Session, statement: Statement) -> None:
     names = ["transaction_isolation", "transaction_read_only"]
     if session.router.catalog.flavour == "mariadb":
         names = ["tx_isolation", "tx_read_only"]
-    async with session.leases.borrowed(session.router.topology.default_shard) as connection:
+    async with _borrowed(session) as connection:
         await connection.query(f"SET SESSION TRANSACTION {characteristics}".encode())
         await _read_back(session, connection, names)
