@@ -108,7 +108,7 @@ def debian_packages(*names: str) -> Path:
 
 def debian_version(name: str) -> str:
     """Of a package unpacked before."""
-    return (cache_dir() / "deb" / f".{name}").read_text().replace("%3a", ":")
+    return (cache_dir() / "deb" / f".{name}").read_text().strip().replace("%3a", ":")
 
 
 def python() -> Path:

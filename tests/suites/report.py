@@ -21,7 +21,7 @@ _HEAD = """\
 
 Other people's test suites, each run against {server} directly and then through the proxy, where every table lives on one
 shard. A test counts if it passes directly; the others say nothing about the proxy. `python -m tests.suites --write` makes this
-page from a run; the suites are downloaded for it ([how](../tests/suites/README.md)).
+page from the latest run of each suite; they are downloaded for it ([how](../tests/suites/README.md)).
 
 | suite | what it is | pass directly | through the proxy | |
 |---|---|---|---|---|
@@ -100,14 +100,14 @@ def write(comparisons: Sequence[Comparison], path: Path = PAGE) -> None:
 
 
 def _differences(comparison: Comparison) -> str:
-    lines = [f"\n## {comparison.suite.title}\n\n{comparison.version}. "]
+    lines = [f"\n## {comparison.suite.title}\n\n{comparison.version.strip()}. "]
     if comparison.passed == comparison.total:
         return lines[0] + "No difference.\n"
     lines.append("What passes directly and not through the proxy:\n\n")
     for reason, names in sorted(comparison.explained.items(), key=lambda item: -len(item[1])):
         lines.append(f"- {reason.because}: {_listed(names)}\n")
     if comparison.unexplained:
-        lines.append(f"- not looked into yet: {_listed(list(comparison.unexplained))}\n")
+        lines.append(f"- without a reason so far: {_listed(list(comparison.unexplained))}\n")
     return "".join(lines)
 
 

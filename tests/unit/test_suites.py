@@ -49,14 +49,14 @@ def test_reason_is_known_by_names_and_messages(reason: Reason, fits: bool) -> No
 
 
 def test_page_names_every_difference(kept: None, tmp_path: Path) -> None:
-    """With its reason, or as not looked into."""
+    """With its reason, or without."""
     page = tmp_path / "conformance.md"
     report.write([report.compare(SUITE, [Reason("users are the proxy's own", message="SP1014")])], page)
     text = page.read_text()
     assert "| Drivers | some tests | 4 | 1 | 25.0 % |" in text
     assert "MariaDB 10.11.6" in text
     assert "- users are the proxy's own: `b`" in text
-    assert "- not looked into yet: 2 × `c`, `e`" in text
+    assert "- without a reason so far: 2 × `c`, `e`" in text
 
 
 def test_reasons_are_of_suites_that_there_are() -> None:
