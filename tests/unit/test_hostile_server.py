@@ -147,3 +147,35 @@ async def test_good_answer_leaves_the_connection_usable(connection: MySQLConnect
     assert target.scanner is not None
     assert target.scanner.rows == 1
     assert not connection.closed
+
+
+async def test_statement_behind_another_is_woken_by_its_own_answer(connection: MySQLConnection) -> None:
+    """It may be sent when an answer has come and before whoever waited for that has run."""
+    gate = asyncio.Event()
+
+    async def later() -> None:
+        await gate.wait()
+        await connection.query(b"COMMIT")
+
+    both = asyncio.gather(connection.query(b"DO 0"), later())
+    await settle()
+    gate.set()
+    connection.data_received(OK)
+    await settle()
+    connection.data_received(OK)
+    await asyncio.wait_for(both, 1)
+    assert not connection.busy
+
+
+async def test_busy_connection_takes_no_other_statement(connection: MySQLConnection) -> None:
+    """Whatever is asked of it: the next answer belongs to the statement that was sent."""
+    reading = asyncio.create_task(connection.query(b"DO 0"))
+    await settle()
+    target = Target()
+    with pytest.raises(ProxyError):
+        connection.relay(encode_packet(b"\x03SELECT 1", 0), target)
+    with pytest.raises(ProxyError):
+        connection.send(b"SELECT 1")
+    connection.data_received(OK)
+    await asyncio.wait_for(reading, 1)
+    assert (target.ended, target.lost) == (0, 0)
