@@ -112,7 +112,7 @@ class MySQLConnection(asyncio.Protocol):
 
     def relay(self, packet: bytes, target: RelayTarget, *, file: bool = False) -> None:
         """Send a framed command and forward its response. `file`: the server may ask for the client's file."""
-        if self.busy:
+        if self._scanner is not None or self._reader is not None:
             raise ProxyError(BACKEND_PROTOCOL, f"the connection to shard {self.shard} is busy")
         self._target = target
         self._scanner = scanner = ResponseScanner()

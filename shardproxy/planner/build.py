@@ -29,6 +29,7 @@ from shardproxy.planner.words import (
     LOCAL_VERBS,
     LOCK_FUNCTIONS,
     NOT_FOR_CLIENTS,
+    creates_from_query,
     gives_last_insert_id,
     is_local_question,
     leaves_behind,
@@ -77,6 +78,9 @@ def build_plan(statement: Statement, context: PlanContext, *, selected: bool = T
     if verb == "LOAD":
         return plan_load(statement, context, edits, selected=selected)
     if verb in ("CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME"):
+        if not creates_from_query(statement.tokens):
+            # What is created keeps the words: a function of the session would be frozen into a default.
+            edits = qualifier_edits(statement.tokens, context.logical_schema)
         return plan_ddl(statement, context, edits, selected=selected)
     return _plan_question(statement, context, edits, selected=selected)
 

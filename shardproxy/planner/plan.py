@@ -148,6 +148,7 @@ class Plan:
     - `whole`: the statement was not looked into, so what it did to the transaction is told from the answer.
     - `taints`: it may leave something on its connection that cannot be told: the connection is reset before anyone else gets it.
     - `point`: set where the text can go straight to the shard that one literal names.
+    - `label`: the kind's name in metrics.
     - `short`: whether the session's short way may be tried.
     """
 
@@ -178,8 +179,10 @@ class Plan:
     taints: bool = False
     point: Point | None = field(init=False)
     short: bool = field(init=False)
+    label: str = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "label", self.kind.value)
         more = (
             self.pin
             or self.local_file

@@ -12,10 +12,12 @@ from shardproxy.errors import CROSS_SHARD_JOIN, PRIVILEGE, UNSUPPORTED_STATEMENT
 from shardproxy.planner.context import WholeSchema
 from shardproxy.planner.ddl import name_at, subject_of
 from shardproxy.planner.plan import AnyPlan, DdlPlan, DdlStep, Kind, LocalPlan, Opcode, Plan, Route
+from shardproxy.planner.routes import offset_slot
 from shardproxy.planner.template import Template, pieces, session_value_edits, template_of
 from shardproxy.planner.words import (
     NOT_FOR_CLIENTS,
     SESSION_VERBS,
+    creates_from_query,
     gives_last_insert_id,
     is_local_question,
     leaves_behind,
@@ -59,7 +61,7 @@ def plan_whole(statement: Statement, schema: WholeSchema) -> AnyPlan:
     _check_foreign(tokens, schema)
     template = _template(statement, schema)
     if verb in _SCHEMA_CHANGES:
-        return _change(statement, schema, template)
+        return _change(statement, schema, _change_template(statement, schema))
     if verb == "LOAD" and "LOCAL" not in words[:5]:
         raise ProxyError(PRIVILEGE, "LOAD DATA without LOCAL would read a file of a shard's server")
     if verb == "SET":
@@ -73,6 +75,7 @@ def plan_whole(statement: Statement, schema: WholeSchema) -> AnyPlan:
         writes=not reads,
         locks=reads and ("UPDATE" in words or "LOCK" in words or "SHARE" in words) and verb in ("SELECT", "WITH", "("),
         pin=_LASTING.get(verb, "") or leaves_behind(statement),
+        offset_slot=offset_slot(statement) if verb in ("SELECT", "WITH", "(") else None,
         calc_found_rows="SQL_CALC_FOUND_ROWS" in words,
         local_file=verb == "LOAD",
         taints=schema.leaky and not reads,
@@ -97,6 +100,14 @@ def _template(statement: Statement, schema: WholeSchema) -> Template | None:
     if not edits:
         return None
     return template_of(pieces(statement, 0, statement.tokens[-1].end, named(statement, edits)))
+
+
+def _change_template(statement: Statement, schema: WholeSchema) -> Template | None:
+    """What is created keeps the words: a function of the session would be frozen into a default, a view or a procedure."""
+    edits = [] if schema.verbatim else qualifier_edits(statement.tokens, schema.name)
+    if creates_from_query(statement.tokens):
+        edits += session_value_edits(statement.tokens)
+    return template_of(pieces(statement, 0, statement.tokens[-1].end, edits)) if edits else None
 
 
 def _check_foreign(tokens: list[Token], schema: WholeSchema) -> None:

@@ -59,6 +59,12 @@ def is_local_question(statement: Statement) -> bool:
     ]
 
 
+def creates_from_query(tokens: Sequence[Token]) -> bool:
+    """Whether a statement is CREATE TABLE ... SELECT, whose query is run at once."""
+    words = [token.upper for token in tokens]
+    return words[:1] == ["CREATE"] and "TABLE" in words[1:5] and "SELECT" in words and "VIEW" not in words[1:8]
+
+
 def writes_file(words: Sequence[str]) -> bool:
     """Whether a query would write a file on a shard's server."""
     return any(a == "INTO" and b in ("OUTFILE", "DUMPFILE") for a, b in pairwise(words))

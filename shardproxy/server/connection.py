@@ -109,6 +109,9 @@ class ClientConnection(asyncio.Protocol):
             except ssl.SSLError:
                 self._transport.abort()
                 return
+            if isinstance(self._layer, TlsLayer) and self._layer.ended and not data:
+                self._transport.close()
+                return
             if self.reader is self._layer:
                 self._feed(data)  # compressed: no packet can be seen in it yet
                 return

@@ -38,6 +38,7 @@ class TlsLayer:
         self._outgoing = ssl.MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self.established = False
+        self.ended = False
 
     def receive(self, data: bytes) -> bytes:
         """Take bytes from the socket; gives what they say in clear."""
@@ -55,6 +56,8 @@ class TlsLayer:
             except ssl.SSLWantReadError:
                 break
             if not part:
+                # The client has said goodbye; what it does with its socket after that is nothing to wait for.
+                self.ended = True
                 break
             parts.append(part)
         return b"".join(parts)

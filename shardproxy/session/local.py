@@ -58,7 +58,7 @@ async def _set(session: Session, statement: Statement, sink: Sink) -> None:
 async def _use(session: Session, statement: Statement, sink: Sink) -> None:
     if len(statement.tokens) != 2:
         raise ProxyError(SYNTAX, "You have an error in your SQL syntax near USE")
-    await use_schema(session, unquote_name(statement.tokens[1].text))
+    await use_schema(session, unquote_name(statement.tokens[1].text).encode("latin-1").decode("utf-8", "replace"))
     session.answer_ok(sink)
 
 

@@ -32,10 +32,14 @@ _NO_LITERALS: list[bytes] = []
 class ShortWay:
     """One session's statement under way; see `engine.RelayTarget`."""
 
-    __slots__ = ("_call", "_literals", "_plan", "_session")
+    __slots__ = ("_call", "_channel", "_leases", "_literals", "_plan", "_session", "_state")
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        # At hand, because every statement needs them.
+        self._channel = session.channel
+        self._leases = session.leases
+        self._state = session.state
         self._plan: Plan
         self._literals: list[bytes]
         # The execution, if it is one of a prepared statement.
@@ -47,7 +51,7 @@ class ShortWay:
         Raises `ProxyError` for what cannot be carried out at all.
         """
         session = self._session
-        state = session.state
+        state = self._state
         point = plan.point
         if point is not None:
             raw = literals[point.slot]
@@ -65,7 +69,7 @@ class ShortWay:
                 packet = encode_packet(b"\x03" + rendered, 0)
         if (plan.writes or plan.locks) and state.wants_transaction:
             session.executor.transaction.check_write((shard,))
-        connection = session.leases.try_take(shard)
+        connection = self._leases.try_take(shard)
         if connection is None:
             return False
         self._call = None
@@ -76,7 +80,7 @@ class ShortWay:
     def try_execute(self, plan: Plan, call: PreparedCall) -> bool:
         """The same for an execution of a prepared statement; also False where no connection at hand has it prepared."""
         session = self._session
-        state = session.state
+        state = self._state
         executor = session.executor
         point = plan.point
         if point is not None:
@@ -98,12 +102,12 @@ class ShortWay:
         if session.first_sequence != 1 or call.long:
             # The answer has to be numbered anew.
             return False
-        connection = session.leases.try_take(shard)
+        connection = self._leases.try_take(shard)
         if connection is None:
             return False
         statement = connection.prepared(prepared[0])
         if statement is None:
-            session.leases.give(connection)
+            self._leases.give(connection)
             return False
         self._call = call
         self._literals = call.literals if plan.auto_slots is not None else _NO_LITERALS
@@ -111,10 +115,9 @@ class ShortWay:
         return True
 
     def _send(self, plan: Plan, connection: Connection, packet: bytes) -> None:
-        session = self._session
         self._plan = plan
-        session.leases.pools[connection.shard].statements[plan.kind.value] += 1
-        channel = session.channel
+        self._leases.pools[connection.shard].statements[plan.label] += 1
+        channel = self._channel
         channel.source = connection
         connection.relay(packet, self)
         if channel.slow:
@@ -125,7 +128,7 @@ class ShortWay:
 
     def relay_bytes(self, data: bytes) -> None:
         """A part of the response."""
-        self._session.channel.write(data)
+        self._channel.write(data)
 
     def relay_file(self, connection: Connection) -> None:
         """LOAD DATA does not go this way."""
@@ -134,14 +137,14 @@ class ShortWay:
     def relay_end(self, connection: Connection, scanner: ResponseScanner) -> None:
         """The response is over: pass its end on, with this session's status."""
         session = self._session
-        channel = session.channel
+        channel = self._channel
         channel.source = None
         final = scanner.final
-        state = session.state
+        state = self._state
         plan = self._plan
         if scanner.end_status >= 0 and scanner.end_status & _SESSION_BITS == state.status:
             # Rows without warnings, from a connection in the same state as the session: the end fits as it is.
-            session.leases.give(connection)
+            self._leases.give(connection)
             if plan.locks and state.wants_transaction:
                 session.executor.transaction.wrote(connection.shard)
             channel.write(final)
@@ -157,7 +160,7 @@ class ShortWay:
         try:
             outcome = outcome_of(scanner, connection)
         except ServerError as error:
-            session.leases.give(connection)
+            self._leases.give(connection)
             if self._call is not None and error.errno in STALE_ERRNOS and not scanner.terminal_start:
                 # The long way prepares it anew.
                 session.start(self._again())
@@ -169,19 +172,19 @@ class ShortWay:
         if outcome.warnings or (plan.unknown_ids and outcome.insert_id):
             session.start(self._end_asking(connection, outcome))
             return
-        session.leases.give(connection)
+        self._leases.give(connection)
         session.end(plan, self._literals, outcome, Sink(channel, state.status, outcome.sequence))
         session.finished()
 
     def relay_lost(self, connection: Connection, started: bool) -> None:
         """The server went away during the statement. A plain read of which nothing was sent yet is tried once more."""
         session = self._session
-        session.channel.source = None
+        self._channel.source = None
         if session.closed:
             return
         plan = self._plan
-        held = connection in session.leases.held.values()
-        session.leases.drop(connection)
+        held = connection in self._leases.held.values()
+        self._leases.drop(connection)
         if plan.plain_read and not started and not held and not getattr(connection, "timed_out", False):
             session.router.metrics.retries += 1
             session.start(self._again())
@@ -201,7 +204,7 @@ class ShortWay:
 
     def _fail(self, error: ServerError, sequence: int) -> None:
         session = self._session
-        if error.errno in ROLLED_BACK_ERRNOS and session.leases.began:
+        if error.errno in ROLLED_BACK_ERRNOS and self._leases.began:
             session.start(self._rolled_back(error, sequence))
             return
         session.send_error(error, sequence=sequence)
@@ -219,10 +222,10 @@ class ShortWay:
             if self._plan.unknown_ids and outcome.insert_id:
                 await session.executor.check_id(connection, outcome)
         except BaseException:
-            session.leases.drop(connection)
+            self._leases.drop(connection)
             raise
-        session.leases.give(connection)
-        session.end(self._plan, self._literals, outcome, Sink(session.channel, session.state.status, outcome.sequence))
+        self._leases.give(connection)
+        session.end(self._plan, self._literals, outcome, Sink(self._channel, self._state.status, outcome.sequence))
 
     # -- several shards -----------------------------------------------------------------------------------------------
 
@@ -233,7 +236,7 @@ class ShortWay:
             return False
         pools = session.leases.pools
         for shard in texts:
-            pools[shard].statements[plan.kind.value] += 1
+            pools[shard].statements[plan.label] += 1
         self._plan = plan
         self._call = call
         self._literals = literals

@@ -355,6 +355,8 @@ async def _set_transaction(session: Session, statement: Statement) -> None:
         raise ProxyError(SYNTAX, "You have an error in your SQL syntax near TRANSACTION")
     if words[1] == "GLOBAL":
         raise ProxyError(PRIVILEGE, "SET GLOBAL is not for the proxy: do it on the shards' servers")
+    if words[1] == "TRANSACTION" and session.state.in_transaction:
+        raise ServerError(1568, "25001", "Transaction characteristics can't be changed while a transaction is in progress")
     if words[1] == "TRANSACTION":
         session.state.next_characteristics.append(characteristics)
         return
