@@ -201,6 +201,9 @@ class Session:
             await self.answer_with(plan, literals, self._remembering(plan, text, work), sink)
 
     async def _run_ddl(self, plan: DdlPlan, literals: list[bytes]) -> Outcome:
+        if plan.temporary:
+            # Nobody else sees such a table, so nothing has to be read anew.
+            return await self.executor.run_ddl(plan, literals)
         async with self.router.ddl_lock:
             try:
                 return await self.executor.run_ddl(plan, literals)
