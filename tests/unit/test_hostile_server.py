@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
+from shardproxy.backends.engine import ServerSettings
 from shardproxy.backends.mysql import MySQLConnection
+from shardproxy.backends.mysql_engine import MySQLEngine
+from shardproxy.config.model import ServerUrl
 from shardproxy.errors import ProxyError
 from shardproxy.protocol.framing import encode_packet
 from shardproxy.protocol.packets import EofPacket, OkPacket, build_eof, build_ok
@@ -179,3 +182,43 @@ async def test_busy_connection_takes_no_other_statement(connection: MySQLConnect
     connection.data_received(OK)
     await asyncio.wait_for(reading, 1)
     assert (target.ended, target.lost) == (0, 0)
+
+
+class SideDoor(MySQLEngine):
+    """An engine whose second connection confirms a KILL when it is told to."""
+
+    def __init__(self) -> None:
+        settings = ServerSettings(1, 1, 1, 1, 1, 1, 1, 1)
+        super().__init__("s0", ServerUrl.parse("mysql://u:p@127.0.0.1:1/app_0"), settings)
+        self.confirmed = asyncio.Event()
+
+    async def connect(self, kind: object) -> Any:
+        return self
+
+    async def query(self, sql: bytes) -> None:
+        """The KILL."""
+        await self.confirmed.wait()
+
+    def abort(self) -> None:
+        """Nothing to close."""
+
+
+@pytest.mark.xfail(strict=True, raises=ProxyError, reason="what absorbs a late KILL comes between the parts of one statement")
+async def test_kill_does_not_come_between_the_parts_of_a_statement(connection: MySQLConnection) -> None:
+    """A statement may need several answers (START TRANSACTION, its text): who kills the first one waits for the others."""
+    engine = SideDoor()
+    connection.on_cancel = engine._cancel_later
+    target = Target()
+
+    async def statement() -> None:
+        await connection.query(b"START TRANSACTION")
+        connection.relay(encode_packet(b"\x03SELECT 1", 0), target)
+
+    running = asyncio.create_task(statement())
+    await settle()
+    connection.cancel()
+    await settle()
+    engine.confirmed.set()
+    connection.data_received(OK)
+    await settle()
+    await running
