@@ -159,7 +159,13 @@ class MySQLConnection(asyncio.Protocol):
         return self._send(b"\x03" + sql, ResultReader())
 
     async def query(self, sql: bytes) -> BufferedResult:
-        """Run a statement with a small answer."""
+        """Run a statement with a small answer, once a KILL that is under way cannot hit it."""
+        if self.killing is not None:
+            await self.killing
+        return await self.query_at_once(sql)
+
+    async def query_at_once(self, sql: bytes) -> BufferedResult:
+        """The same without waiting."""
         stream = self.send(sql)
         await stream.wait_ready()
         rows: list[bytes] = []

@@ -159,7 +159,7 @@ class MySQLEngine:
             if not victim.closed and not victim.busy:
                 # A KILL that came too late waits for the next statement: let it be this one.
                 with contextlib.suppress(ServerError):
-                    await victim.query(b"DO 0")
+                    await victim.query_at_once(b"DO 0")
         except (ProxyError, ServerError) as error:
             log.debug("kill of a statement of %s on %s: %s", victim.thread_id, self.label, error)
         finally:

@@ -115,6 +115,7 @@ class Leases:
         await self.settled(connection)
         try:
             await self._prepare(connection, for_tables=for_tables)
+            await self.settled(connection)
         except ServerError:
             self.give(connection)
             raise

@@ -64,6 +64,9 @@ async def forward(connection: Connection, sql: bytes, sink: ResultSink) -> Outco
 
 async def forward_command(connection: Connection, packet: bytes, sink: ResultSink, *, file: bool = False) -> Outcome:
     """The same for a framed command of any kind, whose answer is sent on as it comes. `file`: the server may ask for one."""
+    if connection.killing is not None:
+        # A KILL of the part before this one is still to be absorbed.
+        await connection.killing
     if sink.sequence != _packets_of(packet):
         # The server numbers its answer from what it got, which is in more or fewer packets than the client sent.
         return await _forward_stream(connection, connection.send_command(packet), sink, encoded=True)
@@ -104,6 +107,8 @@ def outcome_of(scanner: ResponseScanner, connection: Connection) -> Outcome:
 
 
 async def _forward_rows(connection: Connection, sql: bytes, sink: ResultSink) -> Outcome:
+    if connection.killing is not None:
+        await connection.killing
     return await _forward_stream(connection, connection.send(sql), sink)
 
 
