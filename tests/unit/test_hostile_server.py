@@ -222,4 +222,8 @@ async def test_kill_does_not_come_between_the_parts_of_a_statement(connection: M
     engine.confirmed.set()
     connection.data_received(OK)
     await settle()
-    await running
+    # What absorbs the KILL, and only then the next part.
+    connection.data_received(OK)
+    await asyncio.wait_for(running, 1)
+    connection.data_received(OK)
+    assert (target.ended, target.lost) == (1, 0)
