@@ -65,6 +65,10 @@ class Proxy:
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         await stopped.wait()
         await self.stop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # Being told once more, on the way out, changes nothing of how it ended.
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
 
     def reload(self) -> None:
         """Read users and limits again; anything else of the file needs a restart. A faulty file changes nothing."""
