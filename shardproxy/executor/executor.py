@@ -209,14 +209,14 @@ class Executor:
                 if connection.relays:
                     await self._ask_behind(plan, connection, outcome)
             except ServerError as error:
-                self._finish(connection)
+                self.leases.give(connection)
                 if attempt == 1 and prepared is not None and error.errno in STALE_ERRNOS and not sink.started:
                     connection.forget(prepared[0])
                     continue
                 raise
             except ProxyError as error:
                 if error.spec is NO_LOCAL_FILE:
-                    self._finish(connection)
+                    self.leases.give(connection)
                     raise
                 self.leases.drop(connection)
                 retry = plan.plain_read and attempt == 1 and error.spec is BACKEND_LOST and self.leases.free
@@ -227,7 +227,7 @@ class Executor:
             except BaseException:
                 self.leases.drop(connection)
                 raise
-            self._finish(connection)
+            self.leases.give(connection)
             return outcome
         raise AssertionError("not reached")
 
@@ -253,9 +253,6 @@ class Executor:
         await fetch_last_id(connection, outcome)
         if outcome.last_id != named:
             outcome.last_id = self._state.last_insert_id
-
-    def _finish(self, connection: Connection) -> None:
-        self.leases.give(connection)
 
     async def run_ddl(self, plan: DdlPlan, literals: list[bytes]) -> Outcome:
         """Carry out a schema change. It commits an open transaction first, as on any server."""

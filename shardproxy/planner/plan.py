@@ -220,12 +220,11 @@ class DdlStep:
 @dataclass(frozen=True, slots=True)
 class DdlPlan:
     """A DDL statement: its steps. `temporary` tables belong to the session, which is then pinned. `dropped_schema` is that of a DROP
-    DATABASE; `whole` says that it concerns no table that the catalog knows."""
+    DATABASE."""
 
     steps: tuple[DdlStep, ...]
     temporary: bool = False
     dropped_schema: str = ""
-    whole: bool = False
     kind: Kind = Kind.DDL
     fixed_slots: tuple[int, ...] = ()
 

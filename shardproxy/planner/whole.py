@@ -15,7 +15,9 @@ from shardproxy.planner.plan import AnyPlan, DdlPlan, DdlStep, Kind, LocalPlan, 
 from shardproxy.planner.routes import offset_slot
 from shardproxy.planner.template import Template, pieces, session_value_edits, template_of
 from shardproxy.planner.words import (
+    NEVER_SET,
     NOT_FOR_CLIENTS,
+    SERVERS_OWN,
     SESSION_VERBS,
     creates_from_query,
     gives_last_insert_id,
@@ -66,7 +68,7 @@ def plan_whole(statement: Statement, schema: WholeSchema) -> AnyPlan:
         raise ProxyError(PRIVILEGE, "LOAD DATA without LOCAL would read a file of a shard's server")
     if verb == "SET":
         # SET STATEMENT ... FOR a statement.
-        verb = next((after for word, after in pairwise(words) if word == "FOR"), "SET")
+        verb = _inner_verb(tokens)
     reads = verb in _READS and not schema.may_write(tokens)
     return Plan(
         Kind.SHOW if verb in ("SHOW", "DESCRIBE", "DESC", "EXPLAIN") else _WRITES.get(verb, Kind.SELECT),
@@ -81,6 +83,16 @@ def plan_whole(statement: Statement, schema: WholeSchema) -> AnyPlan:
         taints=schema.leaky and not reads,
         whole=True,
     )
+
+
+def _inner_verb(tokens: list[Token]) -> str:
+    """The verb behind SET STATEMENT ... FOR; raises `ProxyError` for a variable or a statement that is refused by itself too."""
+    at = next((i for i, token in enumerate(tokens) if token.upper == "FOR"), len(tokens) - 1)
+    verb = tokens[at + 1].upper if at + 1 < len(tokens) else ""
+    refused = {token.text.lower() for token in tokens[:at]} & NEVER_SET
+    if refused or verb not in _READS | _WRITES.keys():
+        raise ProxyError(PRIVILEGE, f"SET STATEMENT {next(iter(refused), '')} FOR {verb} is not for the proxy's clients")
+    return verb
 
 
 def needs_names(statement: Statement, schema: WholeSchema) -> bool:
@@ -111,12 +123,15 @@ def _change_template(statement: Statement, schema: WholeSchema) -> Template | No
 
 
 def _check_foreign(tokens: list[Token], schema: WholeSchema) -> None:
-    """Refuse a name that is qualified by a schema whose tables are spread over shards."""
-    if not schema.foreign:
-        return
+    """Refuse a name that is qualified by a schema whose tables are spread over shards, or by one of the server's own."""
     for before, token in pairwise(tokens):
-        if token.text == "." and is_name(before) and unquote_name(before.text).lower() in schema.foreign:
-            raise ProxyError(CROSS_SHARD_JOIN, f"schema '{unquote_name(before.text)}' is sharded: choose it, and name its tables there")
+        if token.text != "." or not is_name(before):
+            continue
+        name = unquote_name(before.text)
+        if name.lower() in schema.foreign:
+            raise ProxyError(CROSS_SHARD_JOIN, f"schema '{name}' is sharded: choose it, and name its tables there")
+        if name.lower() in SERVERS_OWN and name.lower() != schema.name.lower():
+            raise ProxyError(PRIVILEGE, f"schema '{name}' is the server's own: only users that name it may choose it")
 
 
 def _change(statement: Statement, schema: WholeSchema, template: Template | None) -> AnyPlan:
@@ -140,4 +155,4 @@ def _change(statement: Statement, schema: WholeSchema, template: Template | None
         return Plan(Kind.DDL, Route(Opcode.FIXED, schema.shard), template, writes=True, whole=True)
     temporary = any(token.upper == "TEMPORARY" and token.kind is TokenKind.WORD for token in tokens[1:5])
     dropped = name if verb == "DROP" and subject in ("DATABASE", "SCHEMA") else ""
-    return DdlPlan((DdlStep(text, (schema.shard,), ""),), temporary=temporary, dropped_schema=dropped, whole=True)
+    return DdlPlan((DdlStep(text, (schema.shard,), ""),), temporary=temporary, dropped_schema=dropped)

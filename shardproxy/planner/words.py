@@ -28,6 +28,17 @@ NOT_FOR_CLIENTS = frozenset(
 )
 
 
+# Variables that decide what replication carries, or speak for another session: no client's to set.
+NEVER_SET = frozenset(
+    (
+        "insert_id", "sql_log_bin", "gtid_next", "gtid_seq_no", "gtid_domain_id", "server_id", "pseudo_thread_id", "pseudo_slave_mode",
+        "rand_seed1", "rand_seed2", "session_track_gtids",
+    )
+)  # fmt: skip
+# Schemas of a server's own, whose change could take it over.
+SERVERS_OWN = frozenset(("mysql", "sys", "performance_schema"))
+
+
 # What the session carries out itself; the second ones only where tables are sharded, else a server can.
 SESSION_VERBS = frozenset(("SET", "USE", "BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "KILL"))
 LOCAL_VERBS = SESSION_VERBS | {"UNLOCK", "PREPARE", "EXECUTE", "DEALLOCATE"}

@@ -74,7 +74,8 @@ async def field_list(session: Session, payload: bytes) -> None:
     table, _, _ = payload[1:].partition(b"\0")
     router = session.router
     rule = router.topology.rule(table.decode("utf-8", "replace"))
-    shard = rule.shard if rule.scheme is Scheme.UNSHARDED else router.topology.default_shard
+    unsharded = rule.scheme is Scheme.UNSHARDED and not router.is_other(session.state.schema)
+    shard = rule.shard if unsharded else session.home
     connection = await session.leases.take(shard)
     try:
         columns = await connection.field_list(payload[1:])

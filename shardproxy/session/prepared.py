@@ -70,7 +70,7 @@ class PreparedStatements:
         self._session = session
         self._statements: dict[int, PreparedStatement] = {}
         self._last_id = 0
-        # None where the last one could not be prepared.
+        # The number of the last one, 0 where it could not be prepared.
         self._newest = 0
         self._long_data_bytes = 0
 
@@ -127,7 +127,7 @@ class PreparedStatements:
         count = len(text.parameters)
         unknown = [parameter_column()] * count
         if isinstance(plan, LocalPlan) and plan.verb == "SHOW":
-            shown = await session.leases.describe(session.router.topology.default_shard, text.text)
+            shown = await session.leases.describe(session.home, text.text)
             return unknown, list(shown.columns) if shown is not None else []
         if not isinstance(plan, Plan):
             return unknown, []

@@ -17,6 +17,7 @@ from shardproxy.planner.cache import PlanCache
 from shardproxy.planner.context import PlanContext, Servers, build_context
 from shardproxy.planner.plan import AnyPlan, Kind, Plan
 from shardproxy.planner.whole import plan_whole
+from shardproxy.planner.words import SERVERS_OWN
 from shardproxy.protocol.resultset import ColumnDefinition, parse_row
 from shardproxy.routing.render import quote
 from shardproxy.sql.statement import MAX_PARSED_BYTES, MAX_READ_BYTES, Statement
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _OPEN_CACHES = 64
-# Schemas of a server's own, whose change could take it over: only for users that name them.
-_SERVERS_OWN = frozenset(("mysql", "sys", "performance_schema"))
 
 _LEAVES = "({0} IS NULL OR {0} LIKE '%@%' OR UPPER({0}) LIKE '%GET_LOCK%' OR UPPER({0}) LIKE '%SESSION%' OR UPPER({0}) LIKE '%LOCAL %')"
 _LEAKY = (
@@ -121,9 +120,13 @@ class Router:
         pool.release(connection)
         return frozenset((parse_row(row, 1)[0] or b"").decode("utf-8", "replace") for row in result.rows)
 
+    def is_other(self, schema: str | None) -> bool:
+        """Whether a schema that was chosen is one of the open ones."""
+        return schema is not None and schema != self.logical_schema
+
     def plans_with_pipes(self, schema: str | None) -> PlanCache:
         """The same for sessions to which `||` joins strings: the parser takes it for OR, so a statement that has it is refused."""
-        if self.context.whole is not None or schema not in (None, self.logical_schema):
+        if self.context.whole is not None or self.is_other(schema):
             return self.plans_of(schema)
         found = self._plans_with_pipes.get(schema)
         if found is None:
@@ -186,7 +189,7 @@ class Router:
         opened = self.context.open
         if opened is not None and name.lower() == "information_schema":
             return True
-        if opened is None or name.lower() in opened.foreign or (name.lower() in _SERVERS_OWN and not named):
+        if opened is None or name.lower() in opened.foreign or (name.lower() in SERVERS_OWN and not named):
             return False
         return name in await self.open_names()
 

@@ -168,6 +168,18 @@ class Session:
         plans = self.router.plans.get(state.schema)
         return plans if plans is not None else self.router.plans_of(self.state.schema)
 
+    @property
+    def passes_through(self) -> bool:
+        """Whether statements go to one server as they are."""
+        return self.router.context.whole is not None or self.router.is_other(self.state.schema)
+
+    @property
+    def home(self) -> str:
+        """The shard that knows the session's schema, whichever it has chosen."""
+        router = self.router
+        opened = router.context.open
+        return opened.shard if opened is not None and router.is_other(self.state.schema) else router.topology.default_shard
+
     def expanded(self, text: bytes) -> bytes:
         """A statement with what its executable comments say, where the shards' servers would execute it."""
         if b"/*!" not in text and b"/*M!" not in text:

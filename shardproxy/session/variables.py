@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from shardproxy.errors import PRIVILEGE, SYNTAX, UNKNOWN_CHARSET, UNSUPPORTED_SETTING, UNSUPPORTED_STATEMENT, ProxyError, ServerError
 from shardproxy.planner.template import pieces, session_value_edits, template_of
+from shardproxy.planner.words import NEVER_SET
 from shardproxy.protocol.charsets import Charset, charset_by_name
 from shardproxy.protocol.flags import DECIMAL_TYPES, FLOAT_TYPES, INTEGER_TYPES
 from shardproxy.protocol.packets import changed_variable
@@ -30,13 +31,7 @@ if TYPE_CHECKING:
 # They speak of the client's connection, which is the proxy's own.
 _CLIENT_SIDE = frozenset(("wait_timeout", "interactive_timeout", "net_write_timeout", "net_read_timeout", "net_retry_count"))
 # They would change what a merge must compute, or what replication carries.
-_NEVER = frozenset(
-    (
-        "insert_id", "sql_log_bin", "gtid_next", "gtid_seq_no", "gtid_domain_id", "server_id", "pseudo_thread_id", "pseudo_slave_mode",
-        "rand_seed1", "rand_seed2", "session_track_gtids",
-    )
-)  # fmt: skip
-_REFUSED = _NEVER | {
+_REFUSED = NEVER_SET | {
     "sql_select_limit", "div_precision_increment", "sql_buffer_result", "max_sort_length", "old_mode", "low_priority_updates",
 }  # fmt: skip
 _HARMLESS = {"sql_select_limit": (b"DEFAULT", b"18446744073709551615"), "sql_auto_is_null": (b"0", b"OFF", b"DEFAULT")}
@@ -68,7 +63,7 @@ class Assignment:
 async def _borrowed(session: Session) -> AsyncIterator[Connection]:
     """A connection for a few statements of the proxy's own in the session's place; it is given back however that ends."""
     leases = session.leases
-    connection = await leases.take(session.router.topology.default_shard)
+    connection = await leases.take(session.home)
     try:
         yield connection
     except (ServerError, ProxyError):
@@ -94,8 +89,7 @@ async def run_set(session: Session, statement: Statement) -> None:
     parts = _split(statement.tokens[1:])
     if len(parts) > MAX_ASSIGNMENTS:
         raise ProxyError(UNSUPPORTED_SETTING, f"one SET may make {MAX_ASSIGNMENTS} assignments")
-    whole = session.router.context.whole is not None or session.state.kind[3]
-    if not whole and any(token.upper in ("FROM", "TABLE") and token.kind is Kind.WORD for token in statement.tokens):
+    if not session.passes_through and any(token.upper in ("FROM", "TABLE") and token.kind is Kind.WORD for token in statement.tokens):
         raise ProxyError(UNSUPPORTED_STATEMENT, "a subquery in SET is not supported")
     wanted = _sort_out(session, statement, parts)
     if wanted.kept:
@@ -121,8 +115,8 @@ class _Wanted:
 def _sort_out(session: Session, statement: Statement, parts: list[list[Token]]) -> _Wanted:
     wanted = _Wanted()
     # What a merge would have to know of is no matter where nothing is merged.
-    whole = session.router.context.whole is not None
-    refused = _NEVER if whole else _REFUSED | _HARMLESS.keys()
+    whole = session.passes_through
+    refused = NEVER_SET if whole else _REFUSED | _HARMLESS.keys()
     for part in parts:
         if not part:
             raise ProxyError(SYNTAX, "You have an error in your SQL syntax near SET")
@@ -171,7 +165,7 @@ async def _use_charset(session: Session, name: str, collation: str) -> None:
     state = session.state
     if collation:
         # Only a server knows whether there is such a collation and whether it fits.
-        connection = await session.leases.take(session.router.topology.default_shard)
+        connection = await session.leases.take(session.home)
         try:
             await connection.set_kind((state.kind[0], charset.name, charset.collation, *state.kind[3:]))
         finally:
@@ -290,7 +284,7 @@ async def _read_back(session: Session, connection: Connection, names: list[str])
 
 async def _check_sql_mode(session: Session, connection: Connection, value: str, names: Sequence[str]) -> None:
     """The proxy reads SQL as servers do by default; modes that change that would let it misread a statement."""
-    refused = _MISREAD_MODES if session.router.context.whole is not None else _LEXING_MODES
+    refused = _MISREAD_MODES if session.passes_through else _LEXING_MODES
     changed = [mode for mode in value.split(",") if mode in refused]
     if changed:
         # What else this SET has changed is not what the session has; the connection gets that back before its next statement.

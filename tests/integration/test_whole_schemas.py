@@ -1,0 +1,94 @@
+"""Schemas that are passed through: a server behind them does what it can, and what no client may do stays refused."""
+
+from collections.abc import Generator
+
+import pymysql
+import pytest
+
+from tests.conftest import Shards
+from tests.support.proxy import ProxyProcess
+from tests.support.shop import TABLES, Shop, run
+
+
+@pytest.fixture(scope="module")
+def elsewhere(shards: Shards) -> Generator[ProxyProcess, None, None]:
+    """The shop's sharded tables, and the other schemas of the last shard's server, which is not the default one."""
+    Shop.create_tables(shards)
+    last = list(shards.urls)[-1]
+    server = shards.servers[-1]
+    server.create_schema("legacy")
+    server.execute("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(20))", "legacy")
+    proxy = ProxyProcess(shards.urls, TABLES, settings={"open_schemas": last})
+    proxy.start()
+    yield proxy
+    proxy.kill()
+    server.execute("DROP DATABASE legacy")
+
+
+@pytest.fixture
+def legacy(elsewhere: ProxyProcess) -> Generator[pymysql.Connection, None, None]:
+    """A client that has chosen the open schema when it logged in."""
+    with elsewhere.connect(database="legacy") as connection:
+        yield connection
+
+
+def test_settings_hold_where_the_schema_is(legacy: pymysql.Connection) -> None:
+    """The schema is on its own shard only: that server checks and keeps what is SET, not the default shard's."""
+    run(legacy, "SET time_zone = '+03:00', @mine = 4")
+    assert run(legacy, "SELECT @@time_zone, @mine, DATABASE()") == [("+03:00", 4, "legacy")]
+    run(legacy, "SET NAMES utf8mb4 COLLATE utf8mb4_bin")
+    assert run(legacy, "SELECT @@collation_connection") == [("utf8mb4_bin",)]
+    run(legacy, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    assert run(legacy, "SELECT @@tx_isolation") == [("READ-COMMITTED",)]
+
+
+def test_anything_a_server_can_is_passed_through(legacy: pymysql.Connection) -> None:
+    """Views, procedures with bodies, window functions; a session's own function in a body is not frozen."""
+    run(legacy, "CREATE OR REPLACE VIEW latest AS SELECT id, ROW_NUMBER() OVER (ORDER BY id DESC) AS place, CONNECTION_ID() AS c FROM t")
+    run(legacy, "DROP PROCEDURE IF EXISTS add_two")
+    run(
+        legacy,
+        "CREATE PROCEDURE add_two() BEGIN INSERT INTO t (v) VALUES ('a'); INSERT INTO t (v) VALUES ('b'); SELECT LAST_INSERT_ID(); END",
+    )
+    [(first,)] = run(legacy, "CALL add_two()")
+    [(second,)] = run(legacy, "CALL add_two()")
+    assert second == first + 2
+    assert run(legacy, "SELECT COUNT(DISTINCT c) FROM latest") == [(1,)]
+    assert "connection_id()" in str(run(legacy, "SHOW CREATE VIEW latest")).lower()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM mysql.global_priv",
+        "UPDATE `mysql`.`global_priv` SET user = 'x' WHERE 1 = 0",
+        "SET STATEMENT sql_log_bin = 0 FOR DELETE FROM t",
+        "SET STATEMENT max_statement_time = 1 FOR FLUSH TABLES",
+        "SET STATEMENT max_statement_time = 1 FOR GRANT ALL ON *.* TO x",
+        "SET SESSION sql_log_bin = 0",
+        "GRANT ALL ON *.* TO x",
+        "LOAD DATA INFILE '/etc/passwd' INTO TABLE t",
+        "SELECT 1 INTO OUTFILE '/tmp/x'",
+    ],
+)
+def test_what_no_client_may_do_stays_refused(legacy: pymysql.Connection, sql: str) -> None:
+    """By itself and in other words; the session goes on."""
+    with pytest.raises(pymysql.err.MySQLError, match=r"SP1014|SP1217"):
+        run(legacy, sql)
+    assert run(legacy, "SELECT 1") == [(1,)]
+
+
+def test_statement_with_settings_of_its_own_runs(legacy: pymysql.Connection) -> None:
+    """As MariaDB's Connector/J sends it for a time limit."""
+    assert run(legacy, "SET STATEMENT max_statement_time = 5 FOR SELECT 7") == [(7,)]
+
+
+@pytest.mark.parametrize("name", ["mysql", "sys", "performance_schema", "nowhere"])
+def test_server_s_own_schemas_cannot_be_chosen(elsewhere: ProxyProcess, legacy: pymysql.Connection, name: str) -> None:
+    """Not by USE and not at login."""
+    with pytest.raises(pymysql.err.OperationalError) as refused:
+        run(legacy, f"USE {name}")
+    assert refused.value.args[0] == 1049
+    with pytest.raises(pymysql.err.OperationalError) as refused:
+        elsewhere.connect(database=name)
+    assert refused.value.args[0] == 1049
