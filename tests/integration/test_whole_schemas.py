@@ -48,8 +48,7 @@ def test_anything_a_server_can_is_passed_through(legacy: pymysql.Connection) -> 
     run(legacy, "DROP PROCEDURE IF EXISTS add_two")
     run(
         legacy,
-    body = "INSERT INTO t (v) VALUES ('a'); INSERT INTO t (v) VALUES ('b'); SELECT LAST_INSERT_ID();"
-    run(legacy, f"CREATE PROCEDURE add_two() BEGIN {body} END")
+        "CREATE PROCEDURE add_two() BEGIN INSERT INTO t (v) VALUES ('a'); INSERT INTO t (v) VALUES ('b'); SELECT LAST_INSERT_ID(); END",
     )
     [(first,)] = run(legacy, "CALL add_two()")
     [(second,)] = run(legacy, "CALL add_two()")
