@@ -34,10 +34,10 @@ def main() -> int:
         rows = []
         for program in programs:
             rows.append(_row(program, options, lab))
-            if not options.against:
+            if not options.against or options.against.label:
                 results.keep(_store(), rows[-1])
     _show(rows, options)
-    unknown = [] if options.against else list(_unknown_failures(rows, options.targets))
+    unknown = _unknown_failures(rows, options.targets)
     if unknown:
         print("\nFails through the proxy, and is not in known.toml:\n" + "\n".join(unknown))
     return 1 if unknown else 0
@@ -64,7 +64,7 @@ def _row(program: Program, options: Options, lab: Lab) -> Row:
         print(f"{program.id:32} not available here: {error}", flush=True)
         return row
     row.version = version_of(program, cache)
-    for name in ["against"] if options.against else options.targets:
+    for name in options.targets:
         try:
             target = options.against or lab.target(name)
         except (FileNotFoundError, RuntimeError) as error:
@@ -76,7 +76,7 @@ def _row(program: Program, options: Options, lab: Lab) -> Row:
 
 def _run(program: Program, target: Target, cache: Path, row: Row, options: Options) -> None:
     outcome = run_program(program, target, cache)
-    row.add(target.name, outcome)
+    row.add(target.name, outcome, target.label)
     print(report.summary(program.id, target.name, outcome), flush=True)
     if options.verbose:
         print(report.details(outcome), flush=True)
@@ -84,7 +84,7 @@ def _run(program: Program, target: Target, cache: Path, row: Row, options: Optio
 
 def _show(rows: Sequence[Row], options: Options) -> None:
     """The table; and everything found so far into the document, when asked."""
-    print("\n" + report.terminal_table(rows, ["against"] if options.against else options.targets))
+    print("\n" + report.terminal_table(rows, options.targets))
     if options.write:
         present = {program.id for program in load_readable()[0]}
         kept = results.load(_store())

@@ -4,7 +4,9 @@ import itertools
 from collections.abc import Iterable, Sequence
 
 from tests.compat.known import Known
+from tests.compat.notes import Notes, plain
 from tests.compat.outcome import CHECKS, FAIL, OK, Outcome, Verdict
+from tests.compat.peers import comparison
 from tests.compat.results import PAIRS, Row
 
 _INTRODUCTION = """\
@@ -59,11 +61,11 @@ def document(rows: Iterable[Row], known: Sequence[Known]) -> str:
         members = list(group)
         bases = [base for base in PAIRS if base == "direct" or any(target in row.targets for row in members for target in PAIRS[base])]
         parts += ["\n".join(_language(heading, members, base, known)) for base in bases]
-    return "\n".join(parts)
+    return "\n".join([*parts, *filter(None, [comparison(ordered)])])
 
 
 def _language(heading: str, rows: Sequence[Row], base: str, known: Sequence[Known]) -> list[str]:
-    notes: list[str] = []
+    notes = Notes()
     here = [row for row in rows if not row.unavailable and any(target in row.targets for target in PAIRS[base])]
     lines = [f"## {heading}{_BASES[base]}", ""]
     if here:
@@ -72,41 +74,26 @@ def _language(heading: str, rows: Sequence[Row], base: str, known: Sequence[Know
             cells = [_cell(row, check, base, notes, known) for row in here]
             lines.append(f"| `{check}` | " + " | ".join(cells) + " |")
         lines.append("")
-    lines += [f"{number}. {note}" for number, note in enumerate(notes, 1)]
+    lines += notes.lines()
     if base == "direct":
-        lines += [f"- {row.name}: not available here: {_plain(row.unavailable)}" for row in rows if row.unavailable]
+        lines += [f"- {row.name}: not available here: {plain(row.unavailable)}" for row in rows if row.unavailable]
     days = sorted({row.day for row in here})
     return [*lines, *([f"\nMeasured {days[-1]}.\n"] if days else [""])]
 
 
-def _cell(row: Row, check: str, base: str, notes: list[str], known: Sequence[Known]) -> str:
+def _cell(row: Row, check: str, base: str, notes: Notes, known: Sequence[Known]) -> str:
     itself = row.targets.get(base, {}).get(check)
     behind = {target: row.targets[target][check] for target in PAIRS[base] if target in row.targets}
     if itself is not None and itself.status == FAIL:
-        return f"fails directly too {_note(notes, itself.detail)}"
+        return f"fails directly too {notes.number(itself.detail)}"
     failed = {target: verdict for target, verdict in behind.items() if verdict.status == FAIL}
     if failed:
         target, verdict = next(iter(failed.items()))
         mark = "sharded fails" if set(failed) == {"sharded"} and "proxy" in behind else "fails"
-        return f"**{mark}** {_note(notes, _explained(row, check, target, verdict, known))}"
+        return f"**{mark}** {notes.number(_explained(row, check, target, verdict, known))}"
     return "ok" if any(verdict.status == OK for verdict in behind.values()) else "–"
 
 
 def _explained(row: Row, check: str, target: str, verdict: Verdict, known: Sequence[Known]) -> str:
     reasons = [entry.reason for entry in known if entry.covers(row.id, check, target)]
     return f"{verdict.detail} ({reasons[0]})" if reasons else verdict.detail
-
-
-def _note(notes: list[str], text: str) -> str:
-    """The number of the note with this text; one note serves all cells that say the same."""
-    text = _plain(text)
-    if text not in notes:
-        notes.append(text)
-    return f"[{notes.index(text) + 1}]"
-
-
-def _plain(text: str) -> str:
-    """An error as text of Markdown, of a length that can be read."""
-    text = " ".join(text.split())
-    text = text if len(text) <= 240 else text[:239] + "…"
-    return "".join("\\" + character if character in "\\`*_|<>[]" else character for character in text)

@@ -13,6 +13,8 @@ from tests.compat.outcome import CHECKS, FAIL, OK, SKIP, Outcome, Verdict
 
 # Each pair: what the server itself gives, and the proxy before servers of that kind.
 PAIRS = {"direct": ("proxy", "sharded"), "mysql": ("mysql-proxy",)}
+# Other proxies, and what stands behind them; those of `--as` have what `direct` is.
+PEERS = {"router": "direct", "mysql-router": "mysql"}
 
 
 @dataclass
@@ -25,6 +27,7 @@ class Row:
     unavailable: str = ""
     day: str = ""
     targets: dict[str, dict[str, Verdict]] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)  # of targets that are other proxies
 
     @classmethod
     def of(cls, program: Program) -> "Row":
@@ -36,9 +39,11 @@ class Row:
         """The program's name within its language."""
         return self.id.partition("/")[2]
 
-    def add(self, target: str, outcome: Outcome) -> None:
-        """Take what one run gave."""
+    def add(self, target: str, outcome: Outcome, label: str = "") -> None:
+        """Take what one run gave; the label says what another proxy is."""
         self.targets[target] = {check: outcome.verdict(check) for check in CHECKS}
+        if label:
+            self.labels[target] = label
 
     def worse_behind_the_proxy(self, targets: Sequence[str]) -> Iterator[tuple[str, str, Verdict]]:
         """Target, check and error of what fails on these targets through the proxy and not on the server itself."""
@@ -50,6 +55,14 @@ class Row:
                         yield target, check, verdict
                     elif verdict.status == SKIP and itself is not None and itself.status == OK and not _may_be_left_out(check):
                         yield target, check, Verdict(FAIL, f"left out: {verdict.detail}")
+
+    def compared(self, base: str, target: str) -> dict[str, Verdict]:
+        """What becomes on a target of the checks that pass on the server itself, but for those it does not offer."""
+        return {
+            check: verdict
+            for check, verdict in self.targets.get(target, {}).items()
+            if self.targets[base][check].status == OK and not (verdict.status == SKIP and _may_be_left_out(check))
+        }
 
 
 def _may_be_left_out(check: str) -> bool:
@@ -86,7 +99,7 @@ def merge(old: Row | None, new: Row) -> Row:
     """The new row, with the targets of the old one that were not run again; another version is another program."""
     if old is None or old.version != new.version:
         return new
-    return replace(new, targets=old.targets | new.targets)
+    return replace(new, targets=old.targets | new.targets, labels=old.labels | new.labels)
 
 
 def _row(value: dict[str, Any]) -> Row:

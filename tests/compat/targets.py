@@ -1,4 +1,4 @@
-"""Where client programs are sent: a server itself, and the proxy in front of servers.
+"""Where client programs are sent: a server itself, the proxy in front of servers, and other proxies.
 
 Every target offers the same: the schema `app`, the user app/app who may do anything, TLS with a certificate that can be
 verified, `LOAD DATA LOCAL`, and packets of up to 64 MB. What differs is what the matrix is about.
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from shardproxy.config.model import ProxySettings
 from tests.compat.manifest import Program
+from tests.compat.router import Router
 from tests.support.certificate import write_certificate
 from tests.support.proxy import ProxyProcess
 from tests.support.servers import DatabaseServer, MariaDB, MySQL
@@ -25,8 +26,10 @@ TARGETS = {
     "direct": "MariaDB itself",
     "proxy": "the proxy, all tables on one shard of MariaDB",
     "sharded": "the proxy, two tables of each program hash-sharded over two MariaDB servers",
+    "router": "MySQL Router before MariaDB",
     "mysql": "MySQL itself",
     "mysql-proxy": "the proxy, all tables on one shard of MySQL",
+    "mysql-router": "MySQL Router before MySQL",
 }
 
 
@@ -44,6 +47,7 @@ class Target:
     ca: str = ""
     socket: str = ""
     sharded: bool = False
+    label: str = ""  # of another proxy: what it is, with its version
 
     def environment(self, prefix: str) -> dict[str, str]:
         """The variables of the contract in tests/compat/README.md."""
@@ -98,7 +102,8 @@ class Lab:
     def target(self, name: str) -> Target:
         """The target of that name; FileNotFoundError says what its server needs."""
         if name not in self._targets:
-            self._targets[name] = self._direct(name) if name in ("direct", "mysql") else self._proxy(name)
+            kinds = {"direct": self._direct, "mysql": self._direct, "router": self._router, "mysql-router": self._router}
+            self._targets[name] = kinds.get(name, self._proxy)(name)
         return self._targets[name]
 
     def close(self) -> None:
@@ -106,12 +111,25 @@ class Lab:
         self._stack.close()
 
     def _direct(self, name: str) -> Target:
-        server = self._server("first" if name == "direct" else "mysql")
-        server.create_schema(SCHEMA)
-        server.execute(f"CREATE USER '{USER}'@'%' IDENTIFIED BY '{PASSWORD}'; GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'%'")
-        # MySQL's own plugin for everybody; MariaDB 10.11 does not have it.
-        sha2 = (USER, PASSWORD) if name == "mysql" else ("", "")
-        return Target(name, server.port, sha2=sha2, ca=str(server.dir / "ca.crt"), socket=str(server.socket))
+        server = self._open_to_programs(name, SCHEMA)
+        return Target(name, server.port, sha2=_sha2_of(server), ca=str(server.dir / "ca.crt"), socket=str(server.socket))
+
+    def _router(self, name: str) -> Target:
+        schema = name.replace("-", "_")
+        server = self._open_to_programs(name, schema)
+        router = Router(name, server)
+        router.start()
+        self._stack.callback(router.kill)
+        return Target(
+            name, router.port, database=schema, sha2=_sha2_of(server), ca=router.ca, socket=str(router.socket), label=router.label
+        )
+
+    def _open_to_programs(self, target: str, schema: str) -> DatabaseServer:
+        """A server with an empty schema, and with the user that the proxy has in its own config."""
+        server = self._server("mysql" if target.startswith("mysql") else "first")
+        server.create_schema(schema)
+        server.execute(f"CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{PASSWORD}'; GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'%'")
+        return server
 
     def _proxy(self, name: str) -> Target:
         sharded = name == "sharded"
@@ -152,6 +170,11 @@ class Lab:
             self._stack.callback(server.kill)
             self._servers[name] = server
         return self._servers[name]
+
+
+def _sha2_of(server: DatabaseServer) -> tuple[str, str]:
+    # MySQL's own plugin for everybody; MariaDB 10.11 does not have it.
+    return (USER, PASSWORD) if isinstance(server, MySQL) else ("", "")
 
 
 _USERS = {USER: {"password": PASSWORD}, _SHA2_USER: {"password": STORED_SHA2}}

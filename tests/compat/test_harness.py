@@ -8,6 +8,7 @@ import pytest
 from tests.compat import report, results
 from tests.compat.known import Known, load_known
 from tests.compat.manifest import BadManifest, Program, load_file, load_programs
+from tests.compat.options import parse_options
 from tests.compat.outcome import CHECKS, FAIL, OK, SKIP, Outcome, Verdict, run_program
 from tests.compat.results import Row
 from tests.compat.targets import Target
@@ -159,6 +160,49 @@ def test_the_document(program: Program) -> None:
     assert "- other: not available here: there is no tongue" in lines
 
 
+def test_other_proxies_in_the_document(program: Program) -> None:
+    """By what passes on the server itself; what a target does not offer is not held against it, what fails is named."""
+    row = Row.of(program)
+    row.version = "1.2"
+    row.add("direct", outcome(connect=OK, batch=FAIL, kill=OK, connect_socket=OK, keys=OK))
+    row.add("proxy", outcome(connect=OK, batch=FAIL, kill=OK, connect_socket=OK, keys=OK, compress=FAIL))
+    assert "other proxies" not in report.document([row], [])
+    row.add("router", outcome(connect=OK, batch=FAIL, kill=FAIL, connect_socket=OK, keys=SKIP), "MySQL Router 9.9.9")
+    row.add("Other 1.0", outcome(connect=OK, batch=OK, kill=OK, connect_socket=SKIP, keys=OK), "Other 1.0")
+    lines = report.document([row], []).splitlines()
+    assert "| | MariaDB itself | shardproxy | Other 1.0 | MySQL Router 9.9.9 |" in lines
+    assert "| Tongue: a-Client 1.2 | 4 | 4 | 3 | 2, not `keys` [1], `kill` [2] |" in lines
+    assert "| all | 4 of 4 | 4 of 4 | 3 of 3 | 2 of 4 |" in lines
+    assert "2. no kill" in lines
+    assert any(line.startswith("ProxySQL is not measured") for line in lines)
+    row.add("ProxySQL 3", outcome(connect=OK), "ProxySQL 3")
+    assert "ProxySQL is not measured" not in report.document([row], [])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--against", "127.0.0.1:1", "--target", "direct"],
+        ["--against", "127.0.0.1:1", "--write"],
+        ["--against", "127.0.0.1:1", "--as", "router"],
+        ["--as", "Other 1.0"],
+    ],
+)
+def test_what_goes_without_the_other(arguments: list[str]) -> None:
+    """Results in the document have the name of what was measured."""
+    with pytest.raises(SystemExit):
+        parse_options(arguments)
+
+
+def test_something_else_is_measured_in_place_of_the_targets() -> None:
+    """And kept by its name, if it has one."""
+    named = parse_options(["--against", "127.0.0.1:6446", "--as", "Other 1.0", "--write"])
+    assert named.targets == ("Other 1.0",)
+    assert named.against == Target("Other 1.0", 6446, label="Other 1.0")
+    unnamed = parse_options(["--against", "127.0.0.1:6446"]).against
+    assert unnamed is not None and not unnamed.label
+
+
 def test_results_are_kept(program: Program, tmp_path: Path) -> None:
     """For runs of other targets, as long as the version is the same."""
     old = Row.of(program)
@@ -167,8 +211,9 @@ def test_results_are_kept(program: Program, tmp_path: Path) -> None:
     kept = results.load(tmp_path / "results.json")
     assert kept == {old.id: old}
     new = Row.of(program)
-    new.add("proxy", outcome(connect=FAIL))
-    assert set(results.merge(kept[old.id], new).targets) == {"direct", "proxy"}
+    new.add("router", outcome(connect=FAIL), "MySQL Router 9.9.9")
+    assert set(results.merge(kept[old.id], new).targets) == {"direct", "router"}
+    assert results.merge(new, old).labels == {"router": "MySQL Router 9.9.9"}
     newer = Row.of(program)
     newer.version = "2"
     assert results.merge(kept[old.id], newer).targets == {}
