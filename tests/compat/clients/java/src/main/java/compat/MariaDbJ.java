@@ -32,7 +32,10 @@ final class MariaDbJ extends Client {
 
     @Override
     List<String> tls(String ca) {
-        return ca.isEmpty() ? List.of("sslMode=verify-ca") : List.of("sslMode=verify-ca", "serverSslCert=" + ca);
+        // By default the driver also takes a certificate that the server proves to be its own by the user's password, as MariaDB 11
+        // does. With authorities named, it has to be signed by one of them.
+        String authorities = ca.isEmpty() ? "trustStore=" + System.getProperty("java.home") + "/lib/security/cacerts" : "serverSslCert=" + ca;
+        return List.of("sslMode=verify-ca", authorities);
     }
 
     @Override
