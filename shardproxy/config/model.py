@@ -177,6 +177,11 @@ class User(Section):
     )
 
     schemas: tuple[str, ...] = Field((), description="the schemas the user may choose; default: the logical one and all open ones")
+    administer: bool = Field(
+        False,
+        description="whether the user may administer the server where a whole schema lives: FLUSH, SET GLOBAL, accounts, its own"
+        " schemas and files, as far as the shard's own account may",
+    )
     settings: dict[str, int | str] = Field({}, description="session variables that the user's sessions begin with, as sql_mode")
 
     @field_validator("settings")

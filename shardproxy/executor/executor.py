@@ -73,8 +73,9 @@ class Executor:
             leases.pin(plan.pin)
         try:
             if plan.system:
+                limit = self.limits.merge_rows
                 return await system_read(
-                    leases, texts, plan.system_order, context.topology, context.logical_schema, self.limits.merge_rows, sink
+                    leases, texts, plan.system_order, context.topology, context.logical_schema, limit, sink, state.transport
                 )
             if len(texts) == 1:
                 outcome = await self._single(plan, *next(iter(texts.items())), sink, call)

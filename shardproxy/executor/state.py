@@ -15,7 +15,8 @@ class ClientState:
     """The session's variables and what its last statement left.
 
     `kind` holds its session variables. `settings` maps a user variable, `@name`, to the SQL literal it was set to;
-    `settings_version` grows with each change, so that a connection can tell whether it is up to date.
+    `settings_version` grows with each change, so that a connection can tell whether it is up to date. `transport` holds what SHOW STATUS
+    says of the client's connection, by the variables' names in lower case.
     """
 
     thread_id: int
@@ -35,6 +36,8 @@ class ClientState:
     found_rows: int = 0
     warnings: list[Warning_] = field(default_factory=list)
     error_count: int = 0
+    administers: bool = False
+    transport: dict[bytes, bytes] = field(default_factory=dict)
 
     def variable(self, name: str) -> bytes | None:
         """The literal that a session variable was set to, or None where it has not been set."""

@@ -36,8 +36,10 @@ async def system_read(
     logical: str,
     max_rows: int,
     sink: ResultSink,
+    transport: Mapping[bytes, bytes],
 ) -> Outcome:
-    """Ask the shards; of each keep the rows of the tables that it answers for."""
+    """Ask the shards; of each keep the rows of the tables that it answers for. `transport` is what SHOW STATUS says of the client's
+    connection."""
     outcome = Outcome(rows=0)
     columns: list[ColumnDefinition] = []
     rows: list[tuple[bytes | None, ...]] = []
@@ -65,7 +67,7 @@ async def system_read(
                 continue
             shown = _translated(row, result.columns, connection.schema, logical)
             if shown is not None:
-                rows.append(shown)
+                rows.append(_of_client(shown, columns, transport))
         outcome.warnings += part.warnings
         outcome.warning_list += part.warning_list
     if len(texts) > 1:
@@ -76,6 +78,13 @@ async def system_read(
     outcome.rows = len(rows)
     outcome.sequence = sink.sequence
     return outcome
+
+
+def _of_client(row: Row, columns: Sequence[ColumnDefinition], transport: Mapping[bytes, bytes]) -> Row:
+    """The row, with the value of the client's own connection where SHOW STATUS tells of the proxy's to the server."""
+    if len(row) == 2 and row[0] is not None and columns[0].name == b"Variable_name" and columns[1].name == b"Value":
+        return row[0], transport.get(row[0].lower(), row[1])
+    return row
 
 
 def _order_key(column: ColumnDefinition, index: int, row: Row) -> tuple[bool, float, bytes]:

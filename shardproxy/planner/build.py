@@ -56,7 +56,7 @@ _SELECTS = frozenset(("SELECT", "WITH", "VALUES", "TABLE"))
 def build_plan(statement: Statement, context: PlanContext, *, selected: bool = True) -> AnyPlan:
     """Plan one statement. `selected` is whether the session has chosen the schema. Raises `ProxyError` for a refusal."""
     if not statement.tokens:
-        raise ProxyError(SYNTAX, "You have an error in your SQL syntax")
+        return LocalPlan("")
     verb = statement.verb
     if context.whole is not None and selected and not needs_names(statement, context.whole):
         plan = plan_whole(statement, context.whole)

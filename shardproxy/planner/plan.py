@@ -147,6 +147,7 @@ class Plan:
     - `local_file`: the client is asked for a file (LOAD DATA LOCAL).
     - `whole`: the statement was not looked into, so what it did to the transaction is told from the answer.
     - `taints`: it may leave something on its connection that cannot be told: the connection is reset before anyone else gets it.
+    - `right`: what a client without the right to administer is told, or "" where nobody needs it.
     - `point`: set where the text can go straight to the shard that one literal names.
     - `label`: the kind's name in metrics.
     - `short`: whether the session's short way may be tried.
@@ -177,6 +178,7 @@ class Plan:
     local_file: bool = False
     whole: bool = False
     taints: bool = False
+    right: str = ""
     point: Point | None = field(init=False)
     short: bool = field(init=False)
     label: str = field(init=False)
@@ -187,6 +189,7 @@ class Plan:
             self.pin
             or self.local_file
             or self.taints
+            or self.right
             or self.asks_id
             or self.calc_found_rows
             or self.system
@@ -220,11 +223,12 @@ class DdlStep:
 @dataclass(frozen=True, slots=True)
 class DdlPlan:
     """A DDL statement: its steps. `temporary` tables belong to the session, which is then pinned. `dropped_schema` is that of a DROP
-    DATABASE."""
+    DATABASE. `right` is that of `Plan`."""
 
     steps: tuple[DdlStep, ...]
     temporary: bool = False
     dropped_schema: str = ""
+    right: str = ""
     kind: Kind = Kind.DDL
     fixed_slots: tuple[int, ...] = ()
 

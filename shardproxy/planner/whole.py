@@ -6,6 +6,7 @@ names), what changes tables, what leaves something behind on the connection, and
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 from shardproxy.errors import CROSS_SHARD_JOIN, PRIVILEGE, UNSUPPORTED_STATEMENT, ProxyError
@@ -15,6 +16,7 @@ from shardproxy.planner.plan import AnyPlan, DdlPlan, DdlStep, Kind, LocalPlan, 
 from shardproxy.planner.routes import offset_slot
 from shardproxy.planner.template import Template, pieces, session_value_edits, template_of
 from shardproxy.planner.words import (
+    ADMINISTRATION,
     NEVER_SET,
     NOT_FOR_CLIENTS,
     SERVERS_OWN,
@@ -40,7 +42,7 @@ _LASTING = {
     "CALL": "procedure call",
     "HANDLER": "handler",
     "LOCK": "table lock",
-    "BEGIN": "compound statement",
+    **dict.fromkeys(("BEGIN", "FOR", "LOOP", "WHILE", "REPEAT", "CASE", "IF"), "compound statement"),
     "XA": "distributed transaction",
 }
 
@@ -53,22 +55,21 @@ def plan_whole(statement: Statement, schema: WholeSchema) -> AnyPlan:
         pass
     elif verb in SESSION_VERBS or is_local_question(statement):
         return LocalPlan(verb)
-    if verb in NOT_FOR_CLIENTS:
-        raise ProxyError(PRIVILEGE, f"{verb} is not for the proxy: do it on the shards' servers")
     words = [token.upper for token in tokens]
-    if writes_file(words):
-        raise ProxyError(PRIVILEGE, "INTO OUTFILE would write a file on a shard's server")
+    if verb in NOT_FOR_CLIENTS - ADMINISTRATION and words[:2] != ["RESET", "QUERY"]:
+        raise ProxyError(PRIVILEGE, f"{verb} is not for the proxy: do it on the shards' servers")
+    right = _right(verb, tokens, words, schema)
     if gives_last_insert_id(words) and verb not in _WRITES:
         raise ProxyError(UNSUPPORTED_STATEMENT, "LAST_INSERT_ID(expression) is supported in INSERT and UPDATE only")
-    _check_foreign(tokens, schema)
     template = _template(statement, schema)
     if verb in _SCHEMA_CHANGES:
-        return _change(statement, schema, _change_template(statement, schema))
-    if verb == "LOAD" and "LOCAL" not in words[:5]:
-        raise ProxyError(PRIVILEGE, "LOAD DATA without LOCAL would read a file of a shard's server")
+        return replace(_change(statement, schema, _change_template(statement, schema)), right=right)
     if verb == "SET":
         # SET STATEMENT ... FOR a statement.
         verb = _inner_verb(tokens)
+    if verb == "SHOW" and "STATUS" in words[1:3]:
+        # Some of it is of the client's connection to the proxy, not of the proxy's to the server.
+        return Plan(Kind.SHOW, Route(Opcode.FIXED, schema.shard), system=True)
     reads = verb in _READS and not schema.may_write(tokens)
     return Plan(
         Kind.SHOW if verb in ("SHOW", "DESCRIBE", "DESC", "EXPLAIN") else _WRITES.get(verb, Kind.SELECT),
@@ -76,10 +77,11 @@ def plan_whole(statement: Statement, schema: WholeSchema) -> AnyPlan:
         template,
         writes=not reads,
         locks=reads and ("UPDATE" in words or "LOCK" in words or "SHARE" in words) and verb in ("SELECT", "WITH", "("),
-        pin=_LASTING.get(verb, "") or leaves_behind(statement),
+        pin=_LASTING.get(verb, "") or ("table lock" if verb == "FLUSH" and "TABLES" in words else leaves_behind(statement)),
         offset_slot=offset_slot(statement) if verb in ("SELECT", "WITH", "(") else None,
         calc_found_rows="SQL_CALC_FOUND_ROWS" in words,
-        local_file=verb == "LOAD",
+        local_file=verb == "LOAD" and "LOCAL" in words[:5],
+        right=right,
         taints=schema.leaky and not reads,
         whole=True,
     )
@@ -122,8 +124,16 @@ def _change_template(statement: Statement, schema: WholeSchema) -> Template | No
     return template_of(pieces(statement, 0, statement.tokens[-1].end, edits)) if edits else None
 
 
-def _check_foreign(tokens: list[Token], schema: WholeSchema) -> None:
-    """Refuse a name that is qualified by a schema whose tables are spread over shards, or by one of the server's own."""
+def _right(verb: str, tokens: list[Token], words: list[str], schema: WholeSchema) -> str:
+    """Why a statement needs the right to administer, or "". Raises `ProxyError` for a name that is qualified by a schema whose
+    tables are spread over shards."""
+    subject = subject_of(tokens) if verb in _SCHEMA_CHANGES else ""
+    if verb in NOT_FOR_CLIENTS or subject in _ACCOUNTS:
+        return f"{verb} {subject} is not for the proxy: do it on the shards' servers".replace("  ", " ")
+    if writes_file(words):
+        return "INTO OUTFILE would write a file on a shard's server"
+    if verb == "LOAD" and "LOCAL" not in words[:5]:
+        return "LOAD DATA without LOCAL would read a file of a shard's server"
     for before, token in pairwise(tokens):
         if token.text != "." or not is_name(before):
             continue
@@ -131,10 +141,11 @@ def _check_foreign(tokens: list[Token], schema: WholeSchema) -> None:
         if name.lower() in schema.foreign:
             raise ProxyError(CROSS_SHARD_JOIN, f"schema '{name}' is sharded: choose it, and name its tables there")
         if name.lower() in SERVERS_OWN and name.lower() != schema.name.lower():
-            raise ProxyError(PRIVILEGE, f"schema '{name}' is the server's own: only users that name it may choose it")
+            return f"schema '{name}' is the server's own: only users that name it may choose it"
+    return ""
 
 
-def _change(statement: Statement, schema: WholeSchema, template: Template | None) -> AnyPlan:
+def _change(statement: Statement, schema: WholeSchema, template: Template | None) -> Plan | DdlPlan:
     """A schema change, or the upkeep of tables."""
     tokens = statement.tokens
     verb, subject = statement.verb, subject_of(tokens)
@@ -147,8 +158,6 @@ def _change(statement: Statement, schema: WholeSchema, template: Template | None
         name = name_at(tokens, at)[1] if at < len(tokens) and is_name(tokens[at]) else schema.name
         if name.lower() in schema.foreign:
             raise ProxyError(PRIVILEGE, f"schema '{name}' is one of the proxy's own")
-    elif subject in _ACCOUNTS:
-        raise ProxyError(PRIVILEGE, f"{verb} {subject} is not for the proxy: do it on the shards' servers")
     text = template or template_of(pieces(statement, 0, tokens[-1].end))
     if verb in ("ANALYZE", "OPTIMIZE", "REPAIR", "CHECK"):
         # They answer with rows.

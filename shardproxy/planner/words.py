@@ -10,22 +10,10 @@ from shardproxy.sql.lexer import Kind, Token, function_names, is_name, unquote_n
 from shardproxy.sql.statement import Statement
 
 LOCK_FUNCTIONS = frozenset(("GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS", "IS_FREE_LOCK", "IS_USED_LOCK"))
-NOT_FOR_CLIENTS = frozenset(
-    (
-        "GRANT",
-        "REVOKE",
-        "FLUSH",
-        "RESET",
-        "PURGE",
-        "CHANGE",
-        "STOP",
-        "SHUTDOWN",
-        "INSTALL",
-        "UNINSTALL",
-        "CLONE",
-        "RESTART",
-    )
-)
+# What administers a server: in a whole schema, users who have the right to may do it.
+ADMINISTRATION = frozenset(("GRANT", "REVOKE", "FLUSH", "INSTALL", "UNINSTALL"))
+# Besides, what would stop a server or change what it replicates, which nobody may do from here.
+NOT_FOR_CLIENTS = ADMINISTRATION | {"RESET", "PURGE", "CHANGE", "STOP", "SHUTDOWN", "CLONE", "RESTART"}
 
 
 # Variables that decide what replication carries, or speak for another session: no client's to set.

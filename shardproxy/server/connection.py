@@ -47,7 +47,7 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_divert", "_drained", "_entrance", "_layer", "_listener", "_local", "_paused_reading", "_scheduled", "_session",
-        "_transport", "busy", "capabilities", "closed", "exchange", "last_active", "reader", "slow", "source",
+        "_tls", "_transport", "busy", "capabilities", "closed", "exchange", "last_active", "reader", "slow", "source",
     )  # fmt: skip
 
     def __init__(self, listener: Listener, *, local: bool = False) -> None:
@@ -71,6 +71,7 @@ class ClientConnection(asyncio.Protocol):
         self._paused_reading = False
         self._scheduled = False
         self._session: Session | None = None
+        self._tls: TlsLayer | None = None
         self._transport: asyncio.Transport
 
     def abort(self) -> None:
@@ -109,7 +110,7 @@ class ClientConnection(asyncio.Protocol):
             except ssl.SSLError:
                 self._transport.abort()
                 return
-            if isinstance(self._layer, TlsLayer) and self._layer.ended and not data:
+            if self._tls is not None and self._tls.ended and not data:
                 self._transport.close()
                 return
             if self.reader is self._layer:
@@ -305,11 +306,16 @@ class ClientConnection(asyncio.Protocol):
     def start_tls(self) -> None:
         """From here on everything is encrypted."""
         assert self._listener.tls is not None
-        self._layer = TlsLayer(self._listener.tls)
+        self._layer = self._tls = TlsLayer(self._listener.tls)
         rest = self.reader.take_rest()
         self.reader.expect = 2
         if rest:
             self.data_received(rest)
+
+    @property
+    def tls(self) -> TlsLayer | None:
+        """The connection's encryption, if it has any."""
+        return self._tls
 
     def _flush(self) -> None:
         """Write what the layer has ready."""
@@ -322,8 +328,7 @@ class ClientConnection(asyncio.Protocol):
         if self.reader is self._layer:
             return
         loop = asyncio.get_running_loop()
-        below = cast(TlsLayer | None, self._layer)
-        layer = CompressionLayer(codec, below, self.reader.max_payload_bytes, lambda: loop.call_soon(self._flush))
+        layer = CompressionLayer(codec, self._tls, self.reader.max_payload_bytes, lambda: loop.call_soon(self._flush))
         layer.feed(self.reader.take_rest())
         self._layer = self.reader = layer
 

@@ -14,6 +14,7 @@ from shardproxy.protocol.handshake import Greeting, Login, build_greeting, is_ss
 from shardproxy.protocol.packets import ErrPacket, OkPacket, build_err, build_ok
 from shardproxy.server.compression import codec_for
 from shardproxy.server.login import LoginExchange, Reply, Step
+from shardproxy.server.tls import status_of
 
 if TYPE_CHECKING:
     from shardproxy.server.connection import ClientConnection
@@ -165,6 +166,7 @@ class Entrance:
         codec = codec_for(login.capabilities, login.zstd_level)
         if codec is not None:
             client.compress(codec)
+        session.state.transport = {b"compression": b"OFF" if codec is None else b"ON", **status_of(client.tls)}
         if client.busy:
             client.finished()
 

@@ -71,6 +71,23 @@ class TlsLayer:
             self._object.write(data)
         return self.established
 
+    @property
+    def version(self) -> str:
+        """The protocol's, as `TLSv1.3`."""
+        return self._object.version() or ""
+
+    @property
+    def cipher(self) -> str:
+        """The cipher's name."""
+        cipher = self._object.cipher()
+        return cipher[0] if cipher else ""
+
     def outgoing(self) -> bytes:
         """What must be written to the socket now."""
         return self._outgoing.read()
+
+
+def status_of(layer: TlsLayer | None) -> dict[bytes, bytes]:
+    """What SHOW STATUS says of a connection with this layer, or without one."""
+    version, cipher = (layer.version, layer.cipher) if layer is not None else ("", "")
+    return {b"ssl_version": version.encode(), b"ssl_cipher": cipher.encode()}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from shardproxy.errors import SYNTAX, UNSUPPORTED_STATEMENT, ProxyError
+from shardproxy.errors import EMPTY_QUERY, SYNTAX, UNSUPPORTED_STATEMENT, ProxyError
 from shardproxy.planner.plan import LocalPlan
 from shardproxy.protocol.packets import EofPacket
 from shardproxy.protocol.resultset import ColumnDefinition, build_row, integer_column, string_column
@@ -28,6 +28,12 @@ _EXPLAIN_ROUTE = re.compile(rb"\s*EXPLAIN\s+ROUTE\s+", re.IGNORECASE)
 
 async def run_local(session: Session, plan: LocalPlan, text: bytes, literals: list[bytes], sink: Sink) -> None:
     """Carry out one such statement and answer it."""
+    if not plan.verb:
+        # A comment alone is a statement to servers.
+        if not text.strip(b"; \t\r\n"):
+            raise ProxyError(EMPTY_QUERY, "Query was empty")
+        session.answer_ok(sink)
+        return
     if plan.verb == "EXPLAIN":
         _explain_route(session, text, sink)
         return

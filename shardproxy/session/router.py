@@ -169,6 +169,11 @@ class Router:
             return column.in_schema(self.logical_schema.encode())
         return column
 
+    def administers(self, user: str) -> bool:
+        """Whether a user has the right to administer the servers of whole schemas."""
+        found = self.loaded.config.users.get(user)
+        return found is not None and found.administer
+
     def user_settings(self, user: str) -> Settings:
         """The session variables that a user's sessions begin with."""
         found = self.loaded.config.users.get(user)
@@ -180,7 +185,8 @@ class Router:
     async def check_schema(self, user: str, name: str) -> None:
         """Raises `ProxyError` where there is no such schema, or the user may not use it."""
         allowed = self.loaded.config.users[user].schemas if user in self.loaded.config.users else ()
-        if name != self.logical_schema and not await self._is_open(name, named=name in allowed):
+        named = name in allowed or (not allowed and self.administers(user))
+        if name != self.logical_schema and not await self._is_open(name, named=named):
             raise ProxyError(UNKNOWN_DATABASE, f"Unknown database '{name}'", plain=True)
         if allowed and name not in allowed:
             raise ProxyError(NO_SCHEMA_RIGHT, f"Access denied for user '{user}'@'%' to database '{name}'", plain=True)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from time import perf_counter
 from typing import Any
 
-from shardproxy.errors import INTERNAL, KILLED, ProxyError, ServerError, ShardproxyError
+from shardproxy.errors import INTERNAL, KILLED, PRIVILEGE, ProxyError, ServerError, ShardproxyError
 from shardproxy.executor.executor import Executor
 from shardproxy.executor.leases import Leases
 from shardproxy.executor.outcome import Outcome
@@ -206,6 +206,8 @@ class Session:
             sink = Sink(self.channel, self.state.status, self.first_sequence)
         if isinstance(plan, LocalPlan):
             await run_local(self, plan, text, literals, sink)
+        elif plan.right and not self.state.administers:
+            raise ProxyError(PRIVILEGE, plan.right)
         elif isinstance(plan, DdlPlan):
             await self.answer_with(plan, literals, self._run_ddl(plan, literals), sink)
         else:
@@ -358,6 +360,7 @@ class Session:
         router, state = self.router, self.state
         other = schema if schema and schema != router.logical_schema else ""
         state.user, state.schema, state.codec = user, schema, charset.codec
+        state.administers = router.administers(user)
         state.kind = (found_rows, charset.name, charset.collation, other, router.user_settings(user))
         self.login_kind, self.login_codec = state.kind, state.codec
         self.multi_statements = several
@@ -371,6 +374,7 @@ class Session:
         self.executor.transaction.writer = ""
         old = self.state
         fresh = ClientState(old.thread_id, old.user, old.host, old.schema, old.kind, old.codec)
+        fresh.administers, fresh.transport = old.administers, old.transport
         fresh.kind = (*self.login_kind[:3], old.kind[3], self.router.user_settings(old.user))
         fresh.codec = self.login_codec
         for name in ClientState.__slots__:

@@ -36,6 +36,7 @@ _REFUSED = NEVER_SET | {
 }  # fmt: skip
 _HARMLESS = {"sql_select_limit": (b"DEFAULT", b"18446744073709551615"), "sql_auto_is_null": (b"0", b"OFF", b"DEFAULT")}
 MAX_ASSIGNMENTS = 256
+_OF_SERVER = frozenset(("GLOBAL", "PERSIST", "PERSIST_ONLY"))
 # What servers tell clients of by default (session_track_system_variables).
 _TRACKED = frozenset(("character_set_client", "character_set_connection", "character_set_results", "time_zone"))
 # Modes under which the proxy would misread a text even where it only looks for its tokens.
@@ -53,10 +54,12 @@ _LEXING_MODES = (
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """One assignment of a SET: the variable's name (user variables with their @) and the tokens of its value."""
+    """One assignment of a SET: the variable's name (user variables with their @), the tokens of its value, and whether it is the
+    server's (`SET GLOBAL`) and not the session's."""
 
     name: str
     value: list[Token]
+    scope: str = ""
 
 
 @contextlib.asynccontextmanager
@@ -126,7 +129,11 @@ def _sort_out(session: Session, statement: Statement, parts: list[list[Token]]) 
             continue
         assignment = _assignment(part)
         value = _text(statement, assignment.value)
-        if assignment.name == "autocommit":
+        if assignment.scope:
+            if not (whole and session.state.administers):
+                raise ProxyError(PRIVILEGE, "SET GLOBAL is not for the proxy: do it on the shards' servers")
+            wanted.kept.append(assignment)
+        elif assignment.name == "autocommit":
             wanted.autocommit = _boolean(value)
         elif assignment.name in _CLIENT_SIDE or (not whole and value.upper() in _HARMLESS.get(assignment.name, ())):
             continue
@@ -222,13 +229,11 @@ def _assignment(part: list[Token]) -> Assignment:
         prefix, dot, rest = name.partition(".")
         if dot and prefix.upper() in ("SESSION", "LOCAL", "GLOBAL", "PERSIST", "PERSIST_ONLY"):
             scope, name = prefix.upper(), rest
-    if scope in ("GLOBAL", "PERSIST", "PERSIST_ONLY"):
-        raise ProxyError(PRIVILEGE, "SET GLOBAL is not for the proxy: do it on the shards' servers")
     if not name.startswith("@"):
         name = unquote_name(name).lower()
         if not name.replace("_", "").replace(".", "").isalnum():
             raise ProxyError(SYNTAX, "You have an error in your SQL syntax near SET")
-    return Assignment(name, part[at + 2 :])
+    return Assignment(name, part[at + 2 :], scope if scope in _OF_SERVER else "")
 
 
 def _text(statement: Statement, tokens: Sequence[Token]) -> bytes:
@@ -250,16 +255,18 @@ async def _keep(session: Session, statement: Statement, kept: list[Assignment]) 
     for assignment in kept:
         value = assignment.value
         template = template_of(pieces(statement, value[0].start, value[-1].end, session_value_edits(value)))
-        name = assignment.name if assignment.name.startswith("@") else f"SESSION {assignment.name}"
+        name = assignment.name if assignment.name.startswith("@") else f"{assignment.scope or 'SESSION'} {assignment.name}"
         parts.append(name.encode("latin-1") + b" = " + render(template, statement.literals, session.answer))
     if any(a.name.startswith("@") for a in kept):
         session.leases.pin("user variable")
     async with _borrowed(session) as connection:
         await connection.query(b"SET " + b", ".join(parts))
-        await _read_back(session, connection, [assignment.name for assignment in kept])
+        await _read_back(session, connection, [assignment.name for assignment in kept if not assignment.scope])
 
 
 async def _read_back(session: Session, connection: Connection, names: list[str]) -> None:
+    if not names:
+        return
     state = session.state
     questions = [name if name.startswith("@") else f"@@SESSION.{name}" for name in names]
     result = await connection.query(("SELECT " + ", ".join(questions)).encode("latin-1"))

@@ -13,7 +13,7 @@ from sqlglot.dialects.mysql import MySQL
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import TokenType
 
-from shardproxy.errors import EMPTY_QUERY, SYNTAX, TOO_COMPLEX, ProxyError
+from shardproxy.errors import SYNTAX, TOO_COMPLEX, ProxyError
 from shardproxy.sql.fingerprint import MARK
 from shardproxy.sql.lexer import Token, tokenize
 
@@ -81,8 +81,6 @@ class Statement:
             self.ends.append(size + len(shown))
             size += len(shown) + len(text)
         self.text = "".join(parts)
-        if not self.text.strip("; \t\r\n"):
-            raise ProxyError(EMPTY_QUERY, "Query was empty")
 
     @cached_property
     def tokens(self) -> list[Token]:

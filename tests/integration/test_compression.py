@@ -129,7 +129,8 @@ def test_commands_sent_ahead(shop: Shop, kind: int) -> None:
         client.send_raw(client.compress(statement) * 3)
         client.number = None
         assert [client.read_result() for _ in range(3)] == [[(b"ann",)]] * 3
-        assert client.numbers == [1, 1, 1]
+        # Each answer counts from 1, whether it was sent in one piece or, on a busy machine, in two.
+        assert client.numbers.count(1) == 3, client.numbers
         client.send_raw(client.compress(packet(b"\x0e") + statement + packet(b"\x0e")))
         assert client.read_packet()[:1] == b"\0"
         assert client.read_result() == [(b"ann",)]

@@ -1,9 +1,11 @@
 """Schemas that are passed through: a server behind them does what it can, and what no client may do stays refused."""
 
+import subprocess
 from collections.abc import Generator
 
 import pymysql
 import pytest
+from pymysql.constants import CLIENT
 
 from tests.conftest import Shards
 from tests.support.proxy import ProxyProcess
@@ -18,7 +20,8 @@ def elsewhere(shards: Shards) -> Generator[ProxyProcess, None, None]:
     server = shards.servers[-1]
     server.create_schema("legacy")
     server.execute("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(20))", "legacy")
-    proxy = ProxyProcess(shards.urls, TABLES, settings={"open_schemas": last})
+    users = {"app": {"password": "app"}, "chief": {"password": "chief", "administer": True}}
+    proxy = ProxyProcess(shards.urls, TABLES, settings={"open_schemas": last}, users=users)
     proxy.start()
     yield proxy
     proxy.kill()
@@ -92,3 +95,65 @@ def test_server_s_own_schemas_cannot_be_chosen(elsewhere: ProxyProcess, legacy: 
     with pytest.raises(pymysql.err.OperationalError) as refused:
         elsewhere.connect(database=name)
     assert refused.value.args[0] == 1049
+
+
+def test_administration_by_those_who_have_the_right(elsewhere: ProxyProcess, legacy: pymysql.Connection) -> None:
+    """It reaches the server; in the sharded schema, which is on several servers, it stays refused, as what stops a server does."""
+    with elsewhere.connect(user="chief", password="chief", database="legacy") as chief:
+        [(before,)] = run(chief, "SELECT @@GLOBAL.max_statement_time")
+        run(chief, "SET GLOBAL max_statement_time = 77, @mine = 3")
+        assert run(legacy, "SELECT @@GLOBAL.max_statement_time") == [(77.0,)]
+        assert run(chief, "SELECT @mine") == [(3,)]
+        run(chief, f"SET @@GLOBAL.max_statement_time = {before}")
+        run(chief, "FLUSH TABLES")
+        run(chief, "CREATE USER made_here@localhost")
+        assert run(chief, "SELECT COUNT(*) FROM mysql.user WHERE user = 'made_here'") == [(1,)]
+        run(chief, "DROP USER made_here@localhost")
+        for sql in ("SHUTDOWN", "RESET MASTER", "STOP SLAVE", "SET SESSION sql_log_bin = 0"):
+            with pytest.raises(pymysql.err.MySQLError, match=r"SP1014|SP1217"):
+                run(chief, sql)
+        run(chief, "USE app")
+        for sql in ("FLUSH TABLES", "SET GLOBAL max_statement_time = 1"):
+            with pytest.raises(pymysql.err.MySQLError, match="SP1014"):
+                run(chief, sql)
+        run(chief, "USE mysql")
+        run(chief, "RESET QUERY CACHE")
+
+
+def test_compound_statements_are_not_cut(elsewhere: ProxyProcess) -> None:
+    """Where several statements may be sent at once, the semicolons inside of one do not end it."""
+    with elsewhere.connect(database="legacy", client_flag=CLIENT.MULTI_STATEMENTS) as connection, connection.cursor() as cursor:
+        cursor.execute("FOR i IN 1..3 DO INSERT INTO t (v) VALUES (CONCAT('for', i)); END FOR")
+        cursor.execute("SELECT COUNT(*) FROM t WHERE v LIKE 'for%'; SELECT 2")
+        assert cursor.fetchall() == ((3,),)
+        assert cursor.nextset()
+        assert cursor.fetchall() == ((2,),)
+
+
+def test_comment_alone_is_a_statement(legacy: pymysql.Connection) -> None:
+    """As on a server, where only nothing at all is an error."""
+    run(legacy, "-- nothing")
+    run(legacy, "/* nothing */")
+    with pytest.raises(pymysql.err.MySQLError) as refused:
+        run(legacy, " ")
+    assert refused.value.args[0] == 1065
+
+
+def test_status_tells_of_the_client_s_connection(elsewhere: ProxyProcess, legacy: pymysql.Connection) -> None:
+    """TLS and compression are between client and proxy; the rest of SHOW STATUS is the server's."""
+    assert run(legacy, "SHOW STATUS LIKE 'Ssl_cipher'") == [("Ssl_cipher", "")]
+    assert run(legacy, "SHOW SESSION STATUS LIKE 'Compression'") == [("Compression", "OFF")]
+    assert len(run(legacy, "SHOW GLOBAL STATUS")) > 300
+    command = [
+        "mariadb",
+        "-h127.0.0.1",
+        f"-P{elsewhere.port}",
+        "-uapp",
+        "-papp",
+        "-C",
+        "-BN",
+        "app",
+        "-e",
+        "SHOW STATUS LIKE 'compression'",
+    ]
+    assert subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout == "Compression\tON\n"

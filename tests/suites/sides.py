@@ -1,4 +1,4 @@
-"""The two sides of a comparison: a throw-away server, and the proxy in front of another one like it."""
+"""The sides of a comparison: a throw-away server, the proxy in front of another one like it, and the proxy in front of several."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
-from tests.suites.model import Side, Suite, Target
+from tests.suites.model import BASES, Side, Suite, Target
+from tests.suites.sharding import SHARDED, SHARDS, asset
 from tests.suites.tap import Tap
 from tests.support.proxy import ProxyProcess
 from tests.support.servers import DatabaseServer
@@ -16,21 +17,23 @@ from tests.support.servers import DatabaseServer
 
 @contextmanager
 def target(suite: Suite, side: Side) -> Iterator[Target]:
-    """A fresh server with what the suite needs in it, for `proxy` with the proxy in front; both gone at the end."""
+    """Fresh servers with what the suite needs in them, with the proxy in front where the side wants it; all gone at the end."""
     with ExitStack() as stack:
-        server = suite.make_server()
-        server.start(90)
-        stack.callback(server.kill)
-        _furnish(server, suite)
-        direct = Target("direct", server.port, suite.user, suite.password, suite.schema, server, renew=lambda: _renew(server, suite))
-        if side == "direct":
+        servers = {shard: suite.make_server() for shard in (SHARDS if side in SHARDED else SHARDS[:1])}
+        for made in servers.values():
+            made.start(90)
+            stack.callback(made.kill)
+            _furnish(made, suite)
+        server = servers["s0"]
+        direct = Target(side, server.port, suite.user, suite.password, suite.schema, server, renew=lambda: _renew(server, suite))
+        if side not in BASES:
             yield direct
             return
         proxy = ProxyProcess(
-            {"s0": f"mysql://{suite.user}:{suite.password}@{server.host}:{server.port}/{suite.schema}"},
-            _limits(suite),
+            {shard: f"mysql://{suite.user}:{suite.password}@{made.host}:{made.port}/{suite.schema}" for shard, made in servers.items()},
+            _limits(suite) + (asset(suite, side).read_text() if side in SHARDED else ""),
             settings=_settings(suite),
-            users={suite.user: {"password": suite.password}},
+            users={suite.user: {"password": suite.password, "administer": True}},
         )
         proxy.start()
         stack.callback(proxy.kill)
@@ -41,10 +44,11 @@ def target(suite: Suite, side: Side) -> Iterator[Target]:
         def renew() -> None:
             # The proxy forgets the server that was.
             proxy.stop()
-            _renew(server, suite)
+            for made in servers.values():
+                _renew(made, suite)
             proxy.start()
 
-        yield replace(direct, side="proxy", port=tap.port, heard=tap.heard, renew=renew)
+        yield replace(direct, port=tap.port, heard=tap.heard, renew=renew)
 
 
 def _renew(server: DatabaseServer, suite: Suite) -> None:
