@@ -8,9 +8,10 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from typing import get_args
 
-from tests.suites import report, store
-from tests.suites.model import Missing, Side, Suite
+from tests.suites import report, sharding, store
+from tests.suites.model import BASES, Missing, Side, Suite
 from tests.suites.registry import SUITES
 from tests.suites.sides import target
 
@@ -26,11 +27,19 @@ def main() -> int:
         except (Missing, FileNotFoundError) as missing:
             _say(f"{suite.name}: not run: {missing}")
             continue
-        for side in ("direct", "proxy"):
+        if options.tables:
+            _learn(suite)
+            continue
+        for side in sharding.sides(suite):
             if options.side in (None, side):
                 _run(suite, side, version, options.names, fresh=options.fresh)
     reasons = report.read_reasons()
-    comparisons = [report.compare(suite, reasons) for suite in (SUITES if options.write else suites)]
+    comparisons = [
+        report.compare(suite, reasons, side)
+        for suite in (SUITES if options.write else suites)
+        for side in sharding.sides(suite)
+        if side in BASES and (options.write or options.side in (None, side))
+    ]
     for comparison in comparisons:
         _say(comparison.summary())
         for name, note in comparison.unexplained.items() if options.verbose else ():
@@ -44,8 +53,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.suites", description=__doc__)
     parser.add_argument("--suite", action="append", choices=[suite.name for suite in SUITES], help="only this one; may be repeated")
     parser.add_argument("--names", nargs="*", default=[], help="only these tests; * and ? stand for any characters")
-    parser.add_argument("--side", choices=["direct", "proxy"], help="only this side")
+    parser.add_argument("--side", choices=get_args(Side), help="only this side")
     parser.add_argument("--fresh", action="store_true", help="run the direct side again even if its results are kept")
+    parser.add_argument("--tables", action="store_true", help="run directly, only to list the tables for the sharded side anew")
     parser.add_argument("--report", action="store_true", help="run nothing; compare what is kept")
     parser.add_argument("--write", action="store_true", help="write docs/conformance.md from all results that are kept")
     parser.add_argument("--verbose", "-v", action="store_true", help="say what failed tests said")
@@ -54,14 +64,15 @@ def _options() -> argparse.Namespace:
 
 def _run(suite: Suite, side: Side, version: str, patterns: Sequence[str], *, fresh: bool) -> None:
     kept = store.load(suite.name, side)
-    goes_on = side == "direct" and not fresh and not patterns and kept.version == version
+    base = BASES.get(side)
+    goes_on = base is None and not fresh and not patterns and kept.version == version
     if goes_on and kept.whole:
         return
     started = time.monotonic()
     with target(suite, side) as place:
         listed = suite.names(place)
-        if side == "proxy":
-            names = store.load(suite.name, "direct").passed
+        if base is not None:
+            names = store.load(suite.name, base).passed
         else:
             names = [name for name in listed or kept.results if not (goes_on and name in kept.results)]
         if patterns:
@@ -70,7 +81,7 @@ def _run(suite: Suite, side: Side, version: str, patterns: Sequence[str], *, fre
             return
         run = kept if goes_on or patterns else store.Run()
         run.version, run.server = version, place.backend.execute("SELECT VERSION()")[0][0]
-        whole = side == "direct" and not listed and not patterns
+        whole = base is None and not listed and not patterns
         for number, (name, result) in enumerate(suite.run(place, [] if whole else names), 1):
             run.results[name] = result
             if number % 25 == 0:
@@ -79,6 +90,14 @@ def _run(suite: Suite, side: Side, version: str, patterns: Sequence[str], *, fre
         run.whole = run.whole or not patterns
         store.save(suite.name, side, run)
     _say(f"{suite.name} {side}: {len(run.passed)} of {len(run.results)} passed, {time.monotonic() - started:.0f} s")
+
+
+def _learn(suite: Suite) -> None:
+    for side, base in sharding.SHARDED.items():
+        with target(suite, base) as place:
+            sharding.listen(place.backend)
+            run = sum(1 for _ in suite.run(place, suite.names(place)))
+            _say(f"{suite.name} {side}: {run} run, {sharding.learn(suite, place, side)} tables listed")
 
 
 def _say(text: str) -> None:

@@ -10,7 +10,9 @@ from typing import Literal
 
 from tests.support.servers import DatabaseServer, MariaDB
 
-Side = Literal["direct", "proxy"]
+Side = Literal["direct", "proxy", "sharded", "direct-adapted", "sharded-adapted"]
+# What each side is compared with; `adapted` are the tests changed as an application is before its tables are spread.
+BASES: dict[Side, Side] = {"proxy": "direct", "sharded": "direct", "sharded-adapted": "direct-adapted"}
 Outcome = Literal["pass", "fail", "skip"]
 
 
@@ -27,7 +29,7 @@ Results = dict[str, Result]
 
 @dataclass(frozen=True)
 class Target:
-    """Where the tests of a suite connect to: the server itself, or the proxy in front of it."""
+    """Where the tests of a suite connect to: the server itself, the proxy in front of it, or the proxy in front of several."""
 
     side: Side
     port: int

@@ -42,7 +42,8 @@ class PytestSuite(Suite):
     def run(self, target: Target, names: Sequence[str]) -> Iterator[tuple[str, Result]]:
         tree = target.backend.dir / "tree"
         shutil.copytree(self.tree(), tree, ignore=shutil.ignore_patterns(".git", "__pycache__"), dirs_exist_ok=True)
-        common = [str(python()), "-m", "pytest", "-p", "pytest_record", f"--timeout={_TEST_S}", "-p", "no:cacheprovider", "-q"]
+        plugins = ["-p", "pytest_record", *(["-p", "pytest_adapted"] if target.side.endswith("adapted") else [])]
+        common = [str(python()), "-m", "pytest", *plugins, f"--timeout={_TEST_S}", "-p", "no:cacheprovider", "-q"]
         arguments = self.arguments(target, tree)
         asked_for = set(names)
         by_name = names if self.by_name else []
