@@ -7,6 +7,7 @@ matrix downloads nothing twice and a new lock file never meets what an old one l
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -95,10 +96,11 @@ def _make(program: Program, command: Command, cache: Path) -> None:
 
 
 def _last_line(text: str) -> str:
-    """The line that says most: of several, the last one that speaks of an error."""
+    """The line that says most: of several, the last one that speaks of an error. What a mirror's address is helps no reader."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     telling = [line for line in lines if "error" in line.lower()]
-    return (telling or lines or [""])[-1][:300]
+    line = (telling or lines or [""])[-1]
+    return re.sub(r" \(?https?://\S+", " …", line)[:300]
 
 
 def _copy(source: Path, patterns: tuple[str, ...], cache: Path) -> None:
