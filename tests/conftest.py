@@ -10,6 +10,7 @@ import pytest
 
 from tests.support import process
 from tests.support.proxy import ProxyProcess
+from tests.support.replication import MariaDBNode, MySQLNode, ReplicatedShard
 from tests.support.servers import DatabaseServer, ExternalServer, MariaDB, MySQL
 
 # A busy machine is no failure; a hang is, and the time limit per test sees to that.
@@ -95,6 +96,44 @@ def mysql_server() -> Iterator[MySQL]:
     server.kill()
 
 
+@pytest.fixture(scope="session")
+def mariadb_replication() -> Iterator[ReplicatedShard]:
+    """A MariaDB primary and two replicas, shared by all tests; these ask for `replicated_mariadb`."""
+    yield from _replication(MariaDBNode)
+
+
+@pytest.fixture(scope="session")
+def mysql_replication() -> Iterator[ReplicatedShard]:
+    """The same of MySQL; what asks for it is skipped where there is none."""
+    try:
+        MySQL.binary()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    yield from _replication(MySQLNode)
+
+
+@pytest.fixture
+def replicated_mariadb(mariadb_replication: ReplicatedShard) -> ReplicatedShard:
+    """A MariaDB primary and two replicas, all well and empty; a test may do anything to them."""
+    mariadb_replication.reset()
+    return mariadb_replication
+
+
+@pytest.fixture
+def replicated_mysql(mysql_replication: ReplicatedShard) -> ReplicatedShard:
+    """The same of MySQL."""
+    mysql_replication.reset()
+    return mysql_replication
+
+
+@pytest.fixture(params=["mariadb", "mysql"])
+def replicated(request: pytest.FixtureRequest) -> ReplicatedShard:
+    """The same of each flavour, one after the other."""
+    shard = request.getfixturevalue(f"replicated_{request.param}")
+    assert isinstance(shard, ReplicatedShard)
+    return shard
+
+
 @pytest.fixture
 def start_proxy() -> Iterator[Callable[..., ProxyProcess]]:
     """Starts proxies for one test: takes what `ProxyProcess` takes."""
@@ -112,6 +151,12 @@ def _factory(make: Callable[..., P]) -> Iterator[Callable[..., P]]:
     yield start
     for server in made:
         server.kill()
+
+
+def _replication(node: type[MariaDBNode | MySQLNode]) -> Iterator[ReplicatedShard]:
+    shard = ReplicatedShard(node)
+    yield shard
+    shard.close()
 
 
 def _start(server: MariaDB) -> MariaDB:
