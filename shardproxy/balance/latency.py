@@ -48,6 +48,6 @@ def warm_up(since: float, now: float, duration_s: float) -> float:
 
     It grows linearly over `duration_s` seconds, as with HAProxy's slowstart; where that is 0 it is 1 from the start.
     """
-    if now - since >= duration_s:
+    if duration_s <= 0 or now - since >= duration_s:
         return 1.0
     return _COLD + (1.0 - _COLD) * max(0.0, now - since) / duration_s

@@ -17,10 +17,9 @@ _EQUAL: Final = 1e-9
 
 
 def _forget_absent(memory: dict[str, Any], servers: Sequence[Target]) -> None:
-    """Keep the memory within its bound when servers come and go."""
-    if len(memory) > max(_REMEMBERED, len(servers)):
-        for name in memory.keys() - {server.name for server in servers}:
-            del memory[name]
+    """Drop all that is not about these servers, which is how the memory stays bounded when servers come and go."""
+    for name in memory.keys() - {server.name for server in servers}:
+        del memory[name]
 
 
 class RoundRobin:
@@ -46,7 +45,8 @@ class RoundRobin:
                 chosen, oldest = server, turn
         self._turn += 1
         last[chosen.name] = self._turn
-        _forget_absent(last, servers)
+        if len(last) > _REMEMBERED:
+            _forget_absent(last, servers)
         return chosen
 
 
@@ -75,5 +75,6 @@ class WeightedRoundRobin:
             if credit > highest + _EQUAL:
                 chosen, highest = server, credit
         earned[chosen.name] -= 1.0
-        _forget_absent(earned, servers)
+        if len(earned) > _REMEMBERED:
+            _forget_absent(earned, servers)
         return chosen
