@@ -113,6 +113,8 @@ QUERY_TIMEOUT = _spec("SP1404", 1969, "70100", Fault.BACKEND, "the statement ran
 BACKEND_PROTOCOL = _spec("SP1405", 1105, "HY000", Fault.BACKEND, "the shard's server sent something unexpected")
 QUEUE_FULL = _spec("SP1406", 1203, "42000", Fault.BACKEND, "too many statements wait for a connection to the shard")
 SHARDS_DISAGREE = _spec("SP1407", 1105, "HY000", Fault.BACKEND, "the shards gave results of different shapes")
+NO_PRIMARY = _spec("SP1408", 1429, "HY000", Fault.BACKEND, "the shard has no primary that takes statements now")
+SPLIT_BRAIN = _spec("SP1409", 1290, "HY000", Fault.OPERATOR, "more than one server of the shard takes writes; make all but one read-only")
 
 # Transactions
 TXN_SECOND_SHARD = _spec("SP1501", 1235, "42000", Fault.REFUSED, "a transaction may write on one shard only")

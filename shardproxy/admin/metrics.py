@@ -9,7 +9,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from shardproxy.backends.health import State
 from shardproxy.session.router import Router
 from shardproxy.telemetry.counters import LATENCY_BOUNDS_S
 
@@ -74,7 +73,7 @@ class RouterCollector(Collector):
             connections.add_metric([shard, "in_use"], pool.in_use)
             connections.add_metric([shard, "idle"], pool.idle)
             waiting.add_metric([shard], pool.waiting)
-            up.add_metric([shard], int(pool.health.state is not State.DOWN))
+            up.add_metric([shard], int(pool.health.usable))
         yield connections
         yield waiting
         yield up

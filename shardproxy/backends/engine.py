@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from shardproxy.backends.statements import BackendStatement
 from shardproxy.protocol.packets import EofPacket, OkPacket
 from shardproxy.protocol.resultset import ColumnDefinition
 from shardproxy.protocol.scanner import ResponseScanner
+
+if TYPE_CHECKING:
+    from shardproxy.backends.pool import Pool
 
 # Session variables by name, with the literals they are set to; sorted, so that equal settings are equal.
 Settings = tuple[tuple[str, bytes], ...]
@@ -37,6 +40,10 @@ class ServerSettings:
     connect_timeout_s: float
     query_timeout_s: float
     health_interval_s: float
+    health_fast_interval_s: float
+    health_timeout_s: float
+    health_rise: int
+    health_fall: int
     statements: int
 
 
@@ -117,6 +124,8 @@ class Connection(Protocol):
     `status` are the status bits of its last answer. `on_progress`, where the connection relays, is called when more of a `send`'s
     answer has come and when the connection is lost; `on_writable` when it is no longer `congested`. `killing` is there while a
     `cancel` is under way: until it is done nobody else may use the connection. `dirty`: it must be reset before anyone else gets it.
+    `position` is what the server has told of its last write (see `protocol.gtid`), until somebody takes note of it. `use` is for whom
+    has the connection. `pool` is the one it belongs to.
     """
 
     shard: str
@@ -131,6 +140,9 @@ class Connection(Protocol):
     on_writable: Callable[[], None] | None
     killing: asyncio.Future[None] | None
     dirty: bool
+    position: str
+    use: int
+    pool: Pool
 
     def send(self, sql: bytes) -> ResultStream:
         """Send a statement; its answer is awaited with `wait_ready`. Several connections can thus work at the same time."""
@@ -171,6 +183,9 @@ class Connection(Protocol):
 
     async def reset(self) -> None:
         """Bring the session back to how it was after connecting."""
+
+    def note(self, changes: bytes) -> None:
+        """The server has told of changes of its session: keep its position."""
 
     def pause(self) -> None:
         """Stop reading: whoever gets the rows is slow."""

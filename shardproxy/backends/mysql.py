@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from shardproxy.backends.engine import ANY_SCHEMA, BufferedResult, ConnectionKind, RelayTarget
 from shardproxy.backends.mysql_stream import HIGH_WATER_BYTES, MySQLStream, Reader
@@ -16,11 +17,15 @@ from shardproxy.backends.statements import BackendStatement, BackendStatements
 from shardproxy.errors import BACKEND_LOST, BACKEND_PROTOCOL, QUERY_TIMEOUT, ProxyError
 from shardproxy.protocol.flags import Command
 from shardproxy.protocol.framing import encode_packet
+from shardproxy.protocol.gtid import told_position
 from shardproxy.protocol.prepare import PrepareReader
 from shardproxy.protocol.result_reader import ResultReader
 from shardproxy.protocol.resultset import ColumnDefinition
 from shardproxy.protocol.scanner import DONE, ROWS, ResponseScanner
 from shardproxy.protocol.wire_types import MalformedPacket
+
+if TYPE_CHECKING:
+    from shardproxy.backends.pool import Pool
 
 
 class MySQLConnection(asyncio.Protocol):
@@ -53,6 +58,11 @@ class MySQLConnection(asyncio.Protocol):
         self.on_cancel: Callable[[MySQLConnection], None] | None = None
         self.killing: asyncio.Future[None] | None = None
         self.dirty = False
+        self.position = ""
+        self.use = 0
+        self.pool: Pool
+        # What makes the server tell of positions; forgotten by a reset.
+        self.tracking = b""
         # Counts commands, so that a late KILL can tell whether it still concerns the same one.
         self.generation = 0
         self.congested = False
@@ -227,7 +237,13 @@ class MySQLConnection(asyncio.Protocol):
         self.statements.clear()
         # The server is back at its defaults, but for the schema, which may be another one or gone.
         self.kind = (*self.kind[:3], ANY_SCHEMA if self._initial_kind[3] else self.kind[3], ())
+        if self.tracking:
+            await self.query(self.tracking)
         await self.set_kind(self._initial_kind)
+
+    def note(self, changes: bytes) -> None:
+        """The server has told of changes of its session: keep its position."""
+        self.position = told_position(changes) or self.position
 
     async def _start(self, payload: bytes, reader: Reader) -> MySQLStream:
         stream = self._send(payload, reader)
@@ -264,6 +280,8 @@ class MySQLConnection(asyncio.Protocol):
             last = reader.last
             if last.ok is not None:
                 self.status = last.ok.status
+                if last.ok.changes:
+                    self.note(last.ok.changes)
             elif last.eof is not None:
                 self.status = last.eof.status
         if reader.ready:

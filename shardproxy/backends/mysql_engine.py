@@ -15,6 +15,7 @@ from shardproxy.backends.engine import ANY_SCHEMA, DEFAULT_KIND, Connection, Con
 from shardproxy.backends.mysql import MySQLConnection
 from shardproxy.config.model import ServerUrl
 from shardproxy.errors import BACKEND_PROTOCOL, NO_BACKEND, ProxyError, ServerError
+from shardproxy.protocol.flags import Capability
 from shardproxy.protocol.resultset import parse_row
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,9 @@ _COMMON_COLLATIONS: Final = ("utf8mb4_bin", "utf8mb4_general_ci", "utf8mb4_unico
 UNKNOWN_COLLATION: Final = b"?"
 _KILL_POLL_S: Final = 0.02
 UNKNOWN_DATABASE_ERRNO: Final = 1049
+# Neither kind of server tells of positions by default.
+_TRACK_MARIADB: Final = b"SET SESSION session_track_system_variables = 'last_gtid'"
+_TRACK_MYSQL: Final = b"SET SESSION session_track_gtids = OWN_GTID"
 
 
 class MySQLEngine:
@@ -56,6 +60,8 @@ class MySQLEngine:
         self._weights: dict[str, bytes | None] = {"binary": b""}
         self._kills: set[asyncio.Task[None]] = set()
         self._had_schema = False
+        # Whether servers are to tell of the position of each write.
+        self.tracks = False
 
     async def connect(self, kind: ConnectionKind) -> MySQLConnection:
         """A new connection, logged in and set up; raises `ProxyError` (SP1401) where there is none to be had in time."""
@@ -63,6 +69,8 @@ class MySQLEngine:
             async with asyncio.timeout(self.settings.connect_timeout_s):
                 connection = await self._connect(kind)
                 await connection.disable_multi_statements()
+                if connection.tracking:
+                    await connection.query(connection.tracking)
                 await self._set_kind(connection, kind)
                 return connection
         except TimeoutError:
@@ -83,19 +91,21 @@ class MySQLEngine:
             charset="utf8mb4",
             autocommit=True,
             connect_timeout=None,
-            client_flag=(CLIENT.FOUND_ROWS if kind[0] else 0) | CLIENT.PS_MULTI_RESULTS,
+            client_flag=(CLIENT.FOUND_ROWS if kind[0] else 0) | CLIENT.PS_MULTI_RESULTS | (Capability.SESSION_TRACK if self.tracks else 0),
             local_infile=True,
             program_name="shardproxy",
         )
         # From here on the transport is ours; the aiomysql object must neither read nor complain that it was not closed.
         reader, writer = raw._reader, raw._writer
-        thread_id = raw.server_thread_id[0]
+        thread_id, version = raw.server_thread_id[0], str(raw.get_server_info())
         raw._reader = raw._writer = None
         if reader._buffer:
             writer.transport.abort()
             raise ProxyError(BACKEND_PROTOCOL, f"shard {self.shard} sent something unasked")
         connection = MySQLConnection(self.shard, self.schema, kind, writer.transport, thread_id, self._kill_later, self.settings.statements)
         connection.on_cancel = self._cancel_later
+        if self.tracks:
+            connection.tracking = _TRACK_MARIADB if "mariadb" in version.lower() else _TRACK_MYSQL
         # What it is set to so far.
         connection.kind = (kind[0], DEFAULT_KIND[1], "", ANY_SCHEMA, ())
         # A StreamWriter that is collected closes its transport.

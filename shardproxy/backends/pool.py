@@ -10,12 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import perf_counter
+from typing import TYPE_CHECKING
 
+from shardproxy.backends.checker import Checker
 from shardproxy.backends.engine import ANY_SCHEMA, DEFAULT_KIND, Connection, ConnectionKind, Engine, ServerSettings
-from shardproxy.backends.health import Check, Health, State
+from shardproxy.backends.health import Event, Health, State
 from shardproxy.errors import NO_BACKEND, POOL_TIMEOUT, QUEUE_FULL, ProxyError, ServerError
+
+if TYPE_CHECKING:
+    from shardproxy.backends.server import Server
 
 log = logging.getLogger(__name__)
 
@@ -27,16 +32,20 @@ class Pool:
         self.shard = shard
         self.engine = engine
         self.settings = settings
-        self.health = Health()
+        self.health = Health(rise=settings.health_rise, fall=settings.health_fall)
+        self.checker = Checker(self, f"{engine.label} of shard {shard}")
+        # Statements answered, by which a check can tell a busy server from one that is gone.
+        self.served = 0
+        self.on_state: Callable[[float], None] | None = None
+        # Which member of a replicated shard this is, if the shard is one.
+        self.server: Server | None = None
         self.statements: Counter[str] = Counter()
         self._idle: dict[ConnectionKind, list[Connection]] = {}
         self._busy: set[Connection] = set()
         self._waiters: deque[tuple[ConnectionKind, asyncio.Future[Connection | None]]] = deque()
         self._opening = 0
         self._idle_since: dict[Connection, float] = {}
-        self._checker: asyncio.Task[None] | None = None
         self._resets: set[asyncio.Task[None]] = set()
-        self._poke = asyncio.Event()
         self._closing = False
 
     # -- state --------------------------------------------------------------------------------------------------------
@@ -74,8 +83,8 @@ class Pool:
 
     async def acquire(self, kind: ConnectionKind) -> Connection:
         """A connection of that kind; waits in line. Raises `ProxyError` SP1401, SP1402 or SP1406."""
-        if self.health.state is State.DOWN:
-            raise ProxyError(NO_BACKEND, f"shard {self.shard} ({self.engine.label}) is down: {self.health.reason}")
+        if not self.health.usable:
+            raise self._down()
         found = self.try_acquire(kind)
         if found is not None:
             return found
@@ -119,12 +128,13 @@ class Pool:
             connection = await self.engine.connect(kind)
         except BaseException as error:
             if isinstance(error, ProxyError):
-                self._poke.set()
+                self.checker.poke()
             self._opening -= 1
             self._serve_waiters()
             raise
         self._opening -= 1
         connection.on_closed = self._closed  # type: ignore[attr-defined]
+        connection.pool = self
         self._busy.add(connection)
         return connection
 
@@ -154,6 +164,7 @@ class Pool:
 
     def release(self, connection: Connection) -> None:
         """Take a clean connection back: no transaction, no state, no response outstanding."""
+        self.served += 1
         if connection.closed or self._closing:
             self.discard(connection)
             return
@@ -236,68 +247,52 @@ class Pool:
 
     def start(self) -> None:
         """Begin to check the server."""
-        self._checker = asyncio.get_running_loop().create_task(self._check_forever())
+        self.checker.start()
 
-    async def _check_forever(self) -> None:
-        checked: list[Connection] = []
-        try:
-            await self._check_in_turn(checked)
-        finally:
-            for connection in checked:
-                connection.abort(kill=False)
+    async def connect_for_check(self) -> Connection:
+        """A connection that is not one of the pool's."""
+        return await self.engine.connect(DEFAULT_KIND)
 
-    async def _check_in_turn(self, checked: list[Connection]) -> None:
-        """Check for ever; `checked` holds the checks' own connection while there is one."""
-        connection: Connection | None = None
-        while True:
-            self._sweep()
-            reason = ""
-            try:
-                async with asyncio.timeout(self.settings.connect_timeout_s):
-                    if connection is None or connection.closed:
-                        connection = await self.engine.connect(DEFAULT_KIND)
-                        checked[:] = [connection]
-                    else:
-                        await connection.query(b"DO 1")
-            except TimeoutError:
-                reason = "no answer in time"
-            except ProxyError as error:
-                reason = error.detail
-            except ServerError as error:
-                reason = str(error)
-            except Exception as error:
-                log.exception("health check of shard %s", self.shard)
-                reason = type(error).__name__
-            if reason and connection is not None:
-                connection.abort(kill=False)
-                connection = None
-            self._observe(reason)
-            self._poke.clear()
-            try:
-                async with asyncio.timeout(self.settings.health_interval_s):
-                    await self._poke.wait()
-                    # Failures come in swarms; one extra check answers them all.
-                    await asyncio.sleep(self.settings.health_interval_s / 4)
-            except TimeoutError:
-                pass
+    @property
+    def wants_checks(self) -> bool:
+        """False while the server is in maintenance."""
+        return self.health.state is not State.MAINTENANCE
 
-    def _observe(self, reason: str) -> None:
-        changed = self.health.observe(Check.FAILED if reason else Check.PASSED, reason)
-        if changed:
-            log.warning("server changed state", extra={"shard": self.shard, "state": self.health.state.value, "reason": reason})
-        if changed and self.health.state is State.DOWN:
-            self._fail_all()
+    def observe(self, reason: str) -> None:
+        """A check has passed (""), or failed for a reason."""
+        if self.health.observe(reason, perf_counter()):
+            self._changed()
 
-    def _fail_all(self) -> None:
-        """The server is down: let nobody wait for it."""
+    def operate(self, event: Event) -> None:
+        """An operator drains the server, takes it out or brings it back."""
+        if self.health.apply(event, perf_counter()):
+            self.health.reason = "" if event is Event.ENABLE else "by an operator"
+            self._changed()
+        self.checker.poke()
+
+    def _changed(self) -> None:
+        health = self.health
+        extra = {"shard": self.shard, "server": self.engine.label, "state": health.state.value, "reason": health.reason}
+        log.warning("server changed state", extra=extra)
+        if not health.usable:
+            self.close_all()
+        if self.on_state is not None:
+            self.on_state(health.since)
+
+    def _down(self) -> ProxyError:
+        health = self.health
+        return ProxyError(NO_BACKEND, f"shard {self.shard} ({self.engine.label}) is {health.state.value}: {health.reason}")
+
+    def close_all(self) -> None:
+        """The server is down, or not this shard's any more: let nobody wait for it."""
         for connection in [*self._idle_since, *self._busy]:
             connection.abort(kill=False)
         while self._waiters:
             _, waiter = self._waiters.popleft()
             if not waiter.done():
-                waiter.set_exception(ProxyError(NO_BACKEND, f"shard {self.shard} ({self.engine.label}) is down: {self.health.reason}"))
+                waiter.set_exception(self._down())
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
         """Stop statements over their time and close connections that nobody needs."""
         now = perf_counter()
         for connection in list(self._busy):
@@ -315,9 +310,7 @@ class Pool:
     async def close(self) -> None:
         """Close everything."""
         self._closing = True
-        if self._checker is not None:
-            self._checker.cancel()
-            await asyncio.gather(self._checker, return_exceptions=True)
+        await self.checker.stop()
         await asyncio.gather(*self._resets, return_exceptions=True)
         for connection in list(self.connections()):
             connection.abort(kill=False)

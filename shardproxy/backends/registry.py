@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 
 from shardproxy.backends.catalog_builder import Finding, build_catalog
 from shardproxy.backends.engine import DEFAULT_KIND, Engine, ServerSettings, ShardSchema
 from shardproxy.backends.mysql_engine import MySQLEngine
 from shardproxy.backends.pool import Pool
+from shardproxy.backends.probe import Prober
+from shardproxy.backends.replicas import ReadRules, ReplicaSet
+from shardproxy.backends.server import Server
 from shardproxy.backends.sqlite import SQLiteEngine
-from shardproxy.config.model import Limits, ServerUrl
+from shardproxy.balance import balancer
+from shardproxy.config.loader import LoadedConfig
+from shardproxy.config.model import Limits, ServerUrl, Shard
+from shardproxy.config.replication import ShardServers
 from shardproxy.errors import ProxyError, ServerError
 from shardproxy.topology.catalog import Catalog
 from shardproxy.topology.topology import Topology
@@ -31,29 +37,69 @@ def server_settings(limits: Limits) -> ServerSettings:
         limits.connect_timeout_s,
         limits.query_timeout_s,
         limits.health_interval_s,
+        limits.health_fast_interval_s,
+        limits.health_timeout_s,
+        limits.health_rise,
+        limits.health_fall,
         limits.connection_statements,
     )
 
 
 class Backends:
-    """A pool for each shard's primary."""
+    """The servers of every shard. `pools` holds each shard's primary; `sets` the shards that have replicas."""
 
-    def __init__(self, primaries: Mapping[str, ServerUrl], limits: Limits) -> None:
+    def __init__(self, loaded: LoadedConfig) -> None:
+        config = loaded.config
+        limits, primaries = config.limits, loaded.primaries
         settings = server_settings(limits)
         self.pools = {shard: Pool(shard, ENGINES[url.scheme](shard, url, settings), settings) for shard, url in primaries.items()}
+        self.sets: dict[str, ReplicaSet] = {}
+        for shard, servers in loaded.others.items():
+            self.sets[shard] = self._replicated(shard, servers, config.shards[shard], settings)
         self._schemas: dict[str, ShardSchema] = {}
         self._version = 0
+
+    def _replicated(self, shard: str, servers: ShardServers, section: Shard, settings: ServerSettings) -> ReplicaSet:
+        primary = self.pools[shard]
+        replicas = [(Pool(shard, MySQLEngine(shard, found.url, settings), settings), found.weight) for found in servers.replicas]
+        members = [Server(pool.engine.address, pool, weight, section.warm_up_s) for pool, weight in [(primary, 1.0), *replicas]]
+        rules = ReadRules(
+            balancer(section.balance),
+            section.balance_by == "key",
+            section.max_replica_lag_s,
+            section.catch_up_ms / 1000,
+            section.write_wait_s,
+        )
+        made = ReplicaSet(shard, members, rules)
+        for member in members:
+            member.watch(made, Prober(report=section.report or ""))
+
+        def switched(old: Server, new: Server) -> None:
+            self.pools[shard] = new.pool
+
+        made.on_switch = switched
+        return made
+
+    def all_pools(self) -> Iterator[Pool]:
+        """The pools of all servers, replicas too."""
+        for shard, pool in self.pools.items():
+            found = self.sets.get(shard)
+            if found is None:
+                yield pool
+            else:
+                yield from (server.pool for server in found.servers)
 
     def use_limits(self, limits: Limits) -> None:
         """Change the limits of pools and engines; connections that are open stay."""
         settings = server_settings(limits)
-        for pool in self.pools.values():
+        for pool in self.all_pools():
             pool.settings = settings
             pool.engine.settings = settings
+            pool.health.rise, pool.health.fall = settings.health_rise, settings.health_fall
 
     def start(self) -> None:
         """Begin to check the servers."""
-        for pool in self.pools.values():
+        for pool in self.all_pools():
             pool.start()
 
     async def load_catalog(self, topology: Topology) -> tuple[Catalog, list[Finding]]:
@@ -86,4 +132,4 @@ class Backends:
 
     async def close(self) -> None:
         """Close all connections."""
-        await asyncio.gather(*(pool.close() for pool in self.pools.values()))
+        await asyncio.gather(*(pool.close() for pool in self.all_pools()))

@@ -12,7 +12,7 @@ import re
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shardproxy.backends import sqlite_functions, sqlite_schema
 from shardproxy.backends.engine import BufferedResult, ConnectionKind, RelayTarget, ServerSettings, ShardSchema
@@ -23,6 +23,9 @@ from shardproxy.config.model import ServerUrl
 from shardproxy.errors import NO_BACKEND, ProxyError, ServerError
 from shardproxy.protocol.packets import EofPacket, OkPacket
 from shardproxy.protocol.resultset import ColumnDefinition, build_row
+
+if TYPE_CHECKING:
+    from shardproxy.backends.pool import Pool
 
 _BATCH_ROWS = 256
 _IGNORED = re.compile(rb"\s*(SET|DO|LOCK|UNLOCK|ANALYZE|OPTIMIZE)\b", re.IGNORECASE)
@@ -49,6 +52,9 @@ class SQLiteConnection:
         self.killing: asyncio.Future[None] | None = None
         self.congested = False
         self.dirty = False
+        self.position = ""
+        self.use = 0
+        self.pool: Pool
         self.busy = False
         self._path = path
         self._types: dict[str, TableTypes | None] = {}
@@ -194,6 +200,9 @@ class SQLiteConnection:
     def relay(self, packet: bytes, target: RelayTarget, *, file: bool = False) -> None:
         """Row engines do not relay."""
         raise NotImplementedError
+
+    def note(self, changes: bytes) -> None:
+        """A file tells of none."""
 
     def pause(self) -> None:
         """Rows are read on demand."""

@@ -41,7 +41,7 @@ async def offline_router(loaded: LoadedConfig) -> AsyncIterator[Router]:
     """
     store = StoreSnapshot(loaded.resolve(loaded.config.proxy.store.removeprefix("sqlite:///")))
     topology, differences = reconcile(store, seed_topology(loaded.config))
-    router = Router(loaded, topology, Backends(loaded.primaries, loaded.config.limits), differences)
+    router = Router(loaded, topology, Backends(loaded), differences)
     try:
         yield router
     finally:

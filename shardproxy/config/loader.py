@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from shardproxy.config.model import Config, ProxySettings, ServerUrl, group_of
+from shardproxy.config.model import Config, ProxySettings, Replica, ServerUrl, Shard, group_of
+from shardproxy.config.replication import ReplicaUrl, ShardServers
 from shardproxy.errors import ConfigError
 from shardproxy.protocol.auth import Verifier, verifier_for
 from shardproxy.topology.distribute import distribute
@@ -28,6 +29,8 @@ class LoadedConfig:
     path: Path
     verifiers: dict[str, Verifier]
     primaries: dict[str, ServerUrl]
+    # Of the shards that have replicas.
+    others: dict[str, ShardServers] = field(default_factory=dict)
 
     def resolve(self, relative: str) -> Path:
         """A path of the file, relative to the file."""
@@ -53,14 +56,44 @@ def load_config(path: str | Path) -> LoadedConfig:
         password = _secret(user.password, f"users.{name}.password", faults)
         verifiers[name] = verifier_for(password)
     primaries = {}
+    others = {}
     for name, shard in config.shards.items():
         url = _server_url(_secret(shard.primary, f"shards.{name}.primary", faults), f"shards.{name}.primary", faults)
         if url is not None:
             primaries[name] = _absolute(url, path)
+        if shard.replicas:
+            others[name] = _other_servers(name, shard, url, faults)
     faults += _file_faults(config.proxy, path.parent)
     if faults:
         raise ConfigError(str(path), faults)
-    return LoadedConfig(config, path.resolve(), verifiers, primaries)
+    return LoadedConfig(config, path.resolve(), verifiers, primaries, others)
+
+
+def _other_servers(name: str, shard: Shard, primary: ServerUrl | None, faults: list[str]) -> ShardServers:
+    """The replicas of a shard; one that is no MySQL server, is named twice or calls the schema otherwise is a fault."""
+    found = []
+    known = {(primary.host, primary.port)} if primary is not None else set()
+    for number, item in enumerate(shard.replicas):
+        where = f"shards.{name}.replicas[{number}]"
+        replica = Replica(url=item) if isinstance(item, str) else item
+        url = _server_url(_secret(replica.url, where, faults), where, faults)
+        if url is None or primary is None:
+            continue
+        if url.scheme != "mysql" or primary.scheme != "mysql":
+            faults.append(f"{where}: only mysql:// servers have replicas")
+        elif (url.host, url.port) in known:
+            faults.append(f"{where}: {url.host}:{url.port} is named already")
+        elif url.schema_name != primary.schema_name:
+            faults.append(f"{where}: replicas have the schema under the primary's name, {primary.schema_name}")
+        known.add((url.host, url.port))
+        found.append(ReplicaUrl(url, replica.weight))
+    control = None
+    if shard.control is not None:
+        user, colon, password = _secret(shard.control, f"shards.{name}.control", faults).partition(":")
+        if not (user and colon):
+            faults.append(f"shards.{name}.control: it is user:password")
+        control = (user, password)
+    return ShardServers(tuple(found), control)
 
 
 def seed_topology(config: Config) -> Topology:
@@ -73,7 +106,7 @@ def seed_topology(config: Config) -> Topology:
         scheme = Scheme(table.by)
         group = group_of(name, table) if scheme.sharded else ""
         shard = (table.shard or config.default_shard) if scheme is Scheme.UNSHARDED else ""
-        rules[name] = TableRule(name, scheme, table.key or "", group, shard, table.local_unique)
+        rules[name] = TableRule(name, scheme, table.key or "", group, shard, table.local_unique, table.reads)
         if scheme is Scheme.HASH and group not in hash_maps:
             hash_maps[group] = distribute(weights, BUCKETS)
         elif scheme is Scheme.RANGE and table.ranges:

@@ -37,6 +37,12 @@ class Address(Section):
         return Address(host=host.strip("[]") or "0.0.0.0", port=int(port))
 
 
+# What a read may see, the strictest first: nothing but the primary; all writes of this proxy's clients; its session's own writes; what
+# is at most so old; whatever there is.
+ReadMode = Literal["primary", "global", "session", "bounded", "eventual"]
+MODES: tuple[ReadMode, ...] = ("primary", "global", "session", "bounded", "eventual")
+
+
 class ServerUrl(Section):
     """Where a database server is: `mysql://user:password@host:port/schema` or `sqlite:///path`."""
 
@@ -94,6 +100,8 @@ class ProxySettings(Section):
     )
     version: str | None = Field(None, description="what the greeting and VERSION() say; default: what the default shard's server says")
     local_infile: bool = Field(True, description="whether clients may load a file of theirs with LOAD DATA LOCAL INFILE")
+    reads: ReadMode = Field("session", description="what reads from replicas may see, unless a user, a table or a session says otherwise")
+    max_lag_ms: int = Field(1000, ge=1, description="how old what `bounded` reads see may be")
     store: str = Field("sqlite:///topology.db", description="where the topology is kept; relative to this file")
     auth_plugin: Literal["mysql_native_password", "caching_sha2_password"] = Field(
         "mysql_native_password", description="what the greeting offers; a client that uses the other one is served too"
@@ -158,7 +166,11 @@ class Limits(Section):
     pool_queue: int = Field(10_000, ge=0, description="statements that may wait for one server")
     pool_idle_s: float = Field(300, gt=0, description="a pooled connection unused for so long is closed")
     connect_timeout_s: float = Field(3, gt=0, description="time limit for connecting to a server and logging in")
-    health_interval_s: float = Field(1, gt=0, description="time between two checks of a server")
+    health_interval_s: float = Field(0.5, gt=0, description="time between two checks of a server")
+    health_fast_interval_s: float = Field(0.1, gt=0, description="the same once one has failed")
+    health_timeout_s: float = Field(0.6, gt=0, description="a check that takes longer has failed, unless the server answers others")
+    health_rise: int = Field(2, ge=1, description="checks in a row that bring a server back")
+    health_fall: int = Field(2, ge=1, description="failed checks in a row that take a server out")
     merge_rows: int = Field(1_000_000, ge=1, description="rows that one merge may hold in memory")
     merge_bytes: int = Field(256 << 20, ge=1 << 16, description="bytes that one merge may hold in memory")
     plan_cache: int = Field(5_000, ge=1, description="statement shapes kept planned")
@@ -177,6 +189,8 @@ class User(Section):
     )
 
     schemas: tuple[str, ...] = Field((), description="the schemas the user may choose; default: the logical one and all open ones")
+    reads: ReadMode | None = Field(None, description="what the user's reads from replicas may see; default: the proxy's")
+    max_lag_ms: int | None = Field(None, ge=1, description="how old what the user's `bounded` reads see may be")
     administer: bool = Field(
         False,
         description="whether the user may administer the server where a whole schema lives: FLUSH, SET GLOBAL, accounts, its own"
@@ -197,14 +211,27 @@ class Replica(Section):
     """A replica of a shard."""
 
     url: str
-    weight: float = Field(1, ge=0)
+    weight: float = Field(1, ge=0, description="its share of the reads; 0: none")
 
 
 class Shard(Section):
     """`[shards.NAME]`: one primary and its replicas."""
 
     primary: str = Field(description="mysql://user:password@host:port/schema, sqlite:///path, or env:NAME that holds one")
-    replicas: tuple[str | Replica, ...] = Field((), description="accepted; reads go to the primary for now")
+    replicas: tuple[str | Replica, ...] = Field((), description="servers that replicate it; plain reads go there")
+    balance: Literal[
+        "round_robin", "weighted_round_robin", "random", "weighted_random", "hash", "consistent_hash",
+        "least_connections", "fastest", "reported",
+    ] = Field("least_connections", description="how a replica is chosen for a read")  # fmt: skip
+    balance_by: Literal["client", "key"] = Field("client", description="hash kinds only: what is hashed, the client's address or the key")
+    report: str | None = Field(None, description="a query that gives a server's weight as one number, for `reported`")
+    warm_up_s: float = Field(5, ge=0, description="time in which a replica that returns comes back to its full weight")
+    max_replica_lag_s: float = Field(10, gt=0, description="a replica further behind is not read, unless all are")
+    catch_up_ms: int = Field(20, ge=0, description="how long a read may wait for a replica to have its session's writes")
+    write_wait_s: float = Field(5, ge=0, description="how long statements wait while the shard has no primary")
+    control: str | None = Field(
+        None, repr=False, description="user:password, or env:NAME that holds it, of an account that may promote and fence the servers"
+    )
     weight: float = Field(1, gt=0, description="share of the buckets, relative to the other shards")
 
 
@@ -224,6 +251,7 @@ class Table(Section):
     ranges: tuple[Range, ...] = Field((), description="range only: who owns what")
     group: str | None = Field(None, description="tables of one group share one partition map, so equal keys live together")
     shard: str | None = Field(None, description="unsharded only: where the table lives; default: the default shard")
+    reads: ReadMode | None = Field(None, description="reads of this table are at least so strict, whoever asks")
     local_unique: tuple[str, ...] = Field(
         (), description="unique keys without the sharding key that you accept as unique within each shard only"
     )

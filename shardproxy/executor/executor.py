@@ -29,6 +29,8 @@ from shardproxy.routing.resolve import resolve, split_list
 from shardproxy.routing.split_insert import shard_of_value, split_insert
 from shardproxy.telemetry.counters import Metrics
 
+# What a replica may say because it is one, or because it has not come as far as the primary's schema has.
+NOT_ON_REPLICAS = frozenset((1049, 1054, 1146, 1290, 1305, 1836))
 LONG_TEXT_BYTES = 64 * 1024
 _CONCATENATED = MergeSpec()
 
@@ -86,7 +88,7 @@ class Executor:
             elif plan.writes:
                 outcome = await scatter_write(leases, texts, in_turn=plan.kind is not Kind.INSERT)
             else:
-                outcome = await self.scatter(plan, literals, context).run(texts, sink)
+                outcome = await self.scatter(plan, literals, context).run(texts, sink, plan)
         except ServerError as error:
             await self._after_error(plan, shards[0], error)
             raise
@@ -191,46 +193,62 @@ class Executor:
         return await self.leases.describe(shard, asked)
 
     async def _single(self, plan: Plan, shard: str, text: bytes, sink: ResultSink, call: PreparedCall | None) -> Outcome:
-        """One shard. A plain read whose connection turns out to be dead before anything was sent is tried once more."""
-        prepared = None
-        for attempt in (1, 2):
+        """One shard. What provably did not run is tried again elsewhere: a plain read whose connection was lost before anything was
+        sent, one that a replica cannot answer, a write that met a primary which is none any more."""
+        leases = self.leases
+        primary = False
+        for attempt in (1, 2, 3):
             for_tables = plan.whole or plan.writes or plan.locks or bool(plan.tables)
-            self.last_connection = connection = await self.leases.take(shard, for_tables=for_tables)
-            connection.dirty = connection.dirty or plan.taints
-            prepared = None if call is None or not connection.relays else call.for_shard(plan, self.answer)
+            self.last_connection = connection = await leases.take(shard, plan, for_tables=for_tables, primary=primary)
             try:
-                if plan.asks_id and connection.relays:
-                    await connection.query(b"SET last_insert_id = %d" % self._state.last_insert_id)
-                if prepared is not None and call is not None:
-                    outcome = await forward_command(connection, await prepared_packet(connection, *prepared, call), sink)
-                elif plan.local_file:
-                    outcome = await self._load(connection, text, sink)
-                else:
-                    outcome = await forward(connection, text, sink)
-                if connection.relays:
-                    await self._ask_behind(plan, connection, outcome)
+                outcome = await self._once(plan, connection, text, sink, call)
             except ServerError as error:
-                self.leases.give(connection)
-                if attempt == 1 and prepared is not None and error.errno in STALE_ERRNOS and not sink.started:
-                    connection.forget(prepared[0])
-                    continue
-                raise
+                leases.give(connection)
+                primary = leases.on_replica(connection) and error.errno in NOT_ON_REPLICAS and leases.free
+                again = primary or self._helps_again(plan, connection, error, call, first=attempt == 1)
+                if sink.started or attempt == 3 or not again:
+                    raise
             except ProxyError as error:
                 if error.spec is NO_LOCAL_FILE:
-                    self.leases.give(connection)
+                    leases.give(connection)
                     raise
-                self.leases.drop(connection)
-                retry = plan.plain_read and attempt == 1 and error.spec is BACKEND_LOST and self.leases.free
+                leases.drop(connection)
+                leases.replica_failed(connection, error.detail)
+                retry = plan.plain_read and attempt < 3 and error.spec is BACKEND_LOST and leases.free
                 if not retry or sink.started:
                     raise
                 self._metrics.retries += 1
-                continue
             except BaseException:
-                self.leases.drop(connection)
+                leases.drop(connection)
                 raise
-            self.leases.give(connection)
-            return outcome
+            else:
+                leases.give(connection)
+                return outcome
         raise AssertionError("not reached")
+
+    async def _once(self, plan: Plan, connection: Connection, text: bytes, sink: ResultSink, call: PreparedCall | None) -> Outcome:
+        """Run a statement on a connection, and ask behind it for what its answer does not tell."""
+        connection.dirty = connection.dirty or plan.taints
+        prepared = None if call is None or not connection.relays else call.for_shard(plan, self.answer)
+        if plan.asks_id and connection.relays:
+            await connection.query(b"SET last_insert_id = %d" % self._state.last_insert_id)
+        if prepared is not None and call is not None:
+            outcome = await forward_command(connection, await prepared_packet(connection, *prepared, call), sink)
+        elif plan.local_file:
+            outcome = await self._load(connection, text, sink)
+        else:
+            outcome = await forward(connection, text, sink)
+        if connection.relays:
+            await self._ask_behind(plan, connection, outcome)
+        return outcome
+
+    def _helps_again(self, plan: Plan, connection: Connection, error: ServerError, call: PreparedCall | None, *, first: bool) -> bool:
+        """Whether a statement that a server has refused may do better when it is sent again."""
+        prepared = None if call is None or not connection.relays else call.for_shard(plan, self.answer)
+        if prepared is not None and error.errno in STALE_ERRNOS:
+            connection.forget(prepared[0])
+            return first
+        return self.leases.free and self.leases.refused_as_read_only(connection, error)
 
     async def _load(self, connection: Connection, text: bytes, sink: ResultSink) -> Outcome:
         if not (sink.takes_files and connection.relays and not sink.needs_rows):

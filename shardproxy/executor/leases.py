@@ -9,23 +9,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
+from time import perf_counter
 
 from shardproxy.backends.engine import Connection
-from shardproxy.backends.health import State
 from shardproxy.backends.pool import Pool
+from shardproxy.backends.replicas import ReplicaSet
 from shardproxy.backends.statements import BackendStatement
-from shardproxy.errors import SESSION_STATE_LOST, TXN_LOST, ProxyError, ServerError
+from shardproxy.errors import NO_BACKEND, SESSION_STATE_LOST, TXN_LOST, ProxyError, ServerError
+from shardproxy.executor.reads import Reads, Use, use_of
 from shardproxy.executor.state import ClientState
+from shardproxy.planner.plan import Plan
 from shardproxy.telemetry.counters import Metrics
 
 _TURN = count()
+# "The server is running with the --read-only option", and the storage engine's word for it.
+READ_ONLY_ERRNOS = frozenset((1290, 1836))
 
 
 class Leases:
     """Who holds what, for one session."""
 
-    def __init__(self, pools: Mapping[str, Pool], state: ClientState, metrics: Metrics) -> None:
+    def __init__(self, pools: Mapping[str, Pool], sets: Mapping[str, ReplicaSet], state: ClientState, metrics: Metrics) -> None:
         self.pools = pools
+        self.reads = Reads(sets, state)
         self.held: dict[str, Connection] = {}
         self.began: set[str] = set()
         self.reasons: set[str] = set()
@@ -47,7 +53,7 @@ class Leases:
 
     def next_shard(self, shards: Sequence[str]) -> str:
         """Take the shards in turn, those that are down left out."""
-        up = [shard for shard in shards if self.pools[shard].health.state is not State.DOWN] or list(shards)
+        up = [shard for shard in shards if self.pools[shard].health.usable] or list(shards)
         return up[next(_TURN) % len(up)]
 
     def pin(self, reason: str) -> None:
@@ -62,14 +68,18 @@ class Leases:
         self.held[connection.shard] = connection
         self._borrowed.discard(connection)
 
-    def try_take(self, shard: str) -> Connection | None:
-        """A relaying connection that needs no preparation, at once, or None: then `take` has to do it."""
+    def try_take(self, shard: str, plan: Plan, key: bytes = b"") -> Connection | None:
+        """A relaying connection that needs no preparation, at once, or None: then `take` has to do it. `key` is the literal by which a
+        statement for one row is routed."""
         state = self._state
         connection = self.held.get(shard)
         if connection is None:
             if self.reasons or state.in_transaction or not state.autocommit or state.next_characteristics:
                 return None
-            connection = self.pools[shard].try_acquire(state.kind)
+            if self.reads.sets and shard in self.reads.sets:
+                connection = self._try_replicated(shard, plan, key)
+            else:
+                connection = self.pools[shard].try_acquire(state.kind)
             if connection is None:
                 return None
             self._borrowed.add(connection)
@@ -85,13 +95,32 @@ class Leases:
             and (not state.settings or connection.primed == state.settings_version)
             and (shard in self.began if state.wants_transaction else not state.next_characteristics)
         )
+        if ready:
+            connection.use = use_of(plan)
         return connection if ready else None
 
-    def try_take_all(self, shards: Iterable[str]) -> list[Connection] | None:
+    def _try_replicated(self, shard: str, plan: Plan, key: bytes) -> Connection | None:
+        found = self.reads.sets[shard]
+        pool = self.pools[shard]
+        if self.reads.from_replica(plan):
+            server = self.reads.choose(found, plan, key)
+            if server is None:
+                return None
+            pool = server.pool
+        elif not found.has_primary:
+            return None
+        connection = pool.try_acquire(self._state.kind)
+        if connection is not None:
+            connection.use = use_of(plan)
+            if connection.use is Use.READ and pool.server is not None:
+                pool.server.reads += 1
+        return connection
+
+    def try_take_all(self, shards: Iterable[str], plan: Plan) -> list[Connection] | None:
         """The same on several shards: all or none, in a fixed order."""
         taken: list[Connection] = []
         for shard in sorted(shards):
-            connection = self.try_take(shard)
+            connection = self.try_take(shard, plan)
             if connection is None:
                 for other in taken:
                     self.give(other)
@@ -99,19 +128,24 @@ class Leases:
             taken.append(connection)
         return taken
 
-    async def take(self, shard: str, *, for_tables: bool = False) -> Connection:
+    async def take(self, shard: str, plan: Plan | None = None, *, for_tables: bool = False, primary: bool = False) -> Connection:
         """A connection to the shard with the session's settings, inside the session's transaction if it has one.
 
-        `for_tables`: for a statement that works on tables, to which a SET TRANSACTION for the next transaction applies.
+        `plan`: the statement that it is for. `for_tables`: for a statement that works on tables, to which a SET TRANSACTION for the next
+        transaction applies. `primary`: a replica could not answer it.
         """
         connection = self.held.get(shard)
         if connection is None:
-            connection = await self.pools[shard].acquire(self._state.kind)
+            if shard in self.reads.sets:
+                connection = await self._acquire_replicated(self.reads.sets[shard], plan, primary=primary)
+            else:
+                connection = await self.pools[shard].acquire(self._state.kind)
             self._borrowed.add(connection)
             if self.reasons:
                 self.pin_connection(connection, next(iter(self.reasons)))
         elif connection.closed:
             self._lost(shard)
+        connection.use = use_of(plan)
         await self.settled(connection)
         try:
             await self._prepare(connection, for_tables=for_tables)
@@ -123,6 +157,57 @@ class Leases:
             self.drop(connection)
             raise
         return connection
+
+    async def _acquire_replicated(self, found: ReplicaSet, plan: Plan | None, *, primary: bool) -> Connection:
+        state = self._state
+        alone = not self.reasons and not state.next_characteristics and (state.read_only or not state.wants_transaction)
+        if plan is not None and alone and not primary and self.reads.from_replica(plan):
+            for _ in found.servers:
+                server = await self.reads.find(found, plan, b"")
+                if server is None:
+                    break
+                try:
+                    connection = await server.pool.acquire(state.kind)
+                except ProxyError as error:
+                    if error.spec is not NO_BACKEND:
+                        raise
+                    found.failed(server, error.detail)
+                else:
+                    server.reads += 1
+                    return connection
+        until = perf_counter() + found.rules.write_wait_s
+        while True:
+            if not found.has_primary:
+                await found.wait_for_primary(until)
+            server = found.primary
+            try:
+                connection = await server.pool.acquire(state.kind)
+            except ProxyError as error:
+                if error.spec is not NO_BACKEND or perf_counter() >= until:
+                    raise
+                found.doubt(error.detail)
+            else:
+                server.reads += use_of(plan) is Use.READ
+                return connection
+
+    def replica_failed(self, connection: Connection, reason: str) -> None:
+        """A connection to a replica was lost under a statement."""
+        server = connection.pool.server
+        if server is not None and server is not self.reads.sets[connection.shard].primary:
+            self.reads.sets[connection.shard].failed(server, reason)
+
+    def refused_as_read_only(self, connection: Connection, error: ServerError) -> bool:
+        """Whether a primary has refused a write because it is none any more: then the statement can wait for the next one."""
+        found = self.reads.sets.get(connection.shard)
+        if found is None or self.on_replica(connection) or error.errno not in READ_ONLY_ERRNOS or "read" not in error.message.lower():
+            return False
+        found.doubt("is read-only")
+        return True
+
+    def on_replica(self, connection: Connection) -> bool:
+        """Whether a connection leads to a replica."""
+        server = connection.pool.server
+        return server is not None and server is not self.reads.sets[connection.shard].primary
 
     async def _prepare(self, connection: Connection, *, for_tables: bool) -> None:
         state = self._state
@@ -176,18 +261,20 @@ class Leases:
 
     def give(self, connection: Connection) -> None:
         """The statement is over; the connection is clean but for what the session holds it for."""
+        if connection.pool.server is not None:
+            self.reads.note(connection)
         if connection in self._borrowed:
             self._borrowed.discard(connection)
             if connection.dirty:
-                self.pools[connection.shard].release_dirty(connection)
+                connection.pool.release_dirty(connection)
             else:
-                self.pools[connection.shard].release(connection)
+                connection.pool.release(connection)
 
     def drop(self, connection: Connection, kill: bool = True) -> None:
         """The connection cannot be used again."""
         self._borrowed.discard(connection)
         if self.held.get(connection.shard) is not connection:
-            self.pools[connection.shard].discard(connection, kill)
+            connection.pool.discard(connection, kill)
             return
         # A held connection stays in `held`, closed, so that the loss is reported to the statement that needs it.
         connection.abort(kill)
@@ -213,23 +300,27 @@ class Leases:
         if not self.reasons:
             for shard, connection in list(self.held.items()):
                 del self.held[shard]
+                self.reads.note(connection)
                 if connection.dirty:
-                    self.pools[shard].release_dirty(connection)
+                    connection.pool.release_dirty(connection)
                 else:
-                    self.pools[shard].release(connection)
+                    connection.pool.release(connection)
+        else:
+            for connection in self.held.values():
+                self.reads.note(connection)
 
     def release_all(self) -> None:
         """The session ends or is reset: nothing of it may be left on a connection that someone else gets."""
         for connection in list(self._borrowed):
             # A statement was cut off in the middle.
-            self.pools[connection.shard].discard(connection)
+            connection.pool.discard(connection)
         self._borrowed.clear()
         for shard, connection in list(self.held.items()):
             del self.held[shard]
             if getattr(connection, "busy", False):
-                self.pools[shard].discard(connection)
+                connection.pool.discard(connection)
             else:
-                self.pools[shard].release_dirty(connection)
+                connection.pool.release_dirty(connection)
         self.began.clear()
         self.savepoints.clear()
 

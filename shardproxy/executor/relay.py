@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from shardproxy.backends.engine import Connection, ResultStream
 from shardproxy.errors import BACKEND_LOST, BACKEND_PROTOCOL, QUERY_TIMEOUT, ProxyError, ServerError
 from shardproxy.executor.outcome import Outcome, ResultSink
 from shardproxy.executor.state import Warning_
 from shardproxy.executor.upload import Upload
-from shardproxy.protocol.flags import MORE_RESULTS
+from shardproxy.protocol.flags import MORE_RESULTS, SESSION_STATE_CHANGED
 from shardproxy.protocol.framing import MAX_PAYLOAD, encode_packet
 from shardproxy.protocol.packets import EofPacket, parse_eof, parse_err, parse_ok
 from shardproxy.protocol.resultset import parse_row
@@ -98,6 +99,8 @@ def outcome_of(scanner: ResponseScanner, connection: Connection) -> Outcome:
     terminal = scanner.terminal
     if terminal[0] == OK_HEADER:
         ok = parse_ok(terminal)
+        if ok.changes:
+            connection.note(ok.changes)
         return Outcome(-1, ok.affected_rows, ok.last_insert_id, ok.warnings, ok.info, scanner.sequence, status=ok.status)
     if terminal[0] == ERR_HEADER:
         error = parse_err(terminal)
@@ -137,7 +140,7 @@ async def _forward_stream(connection: Connection, stream: ResultStream, sink: Re
         if not stream.next_result():
             break
         if ok is not None:
-            sink.send_ok(ok)
+            sink.send_ok(replace(ok, status=ok.status & ~SESSION_STATE_CHANGED, changes=b""))
         else:
             sink.send_eof(EofPacket(eof.warnings if eof else 0, connection.status | MORE_RESULTS))
     if ok is not None:

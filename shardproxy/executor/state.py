@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from shardproxy.backends.engine import DEFAULT_KIND, ConnectionKind
+from shardproxy.config.model import ReadMode
 from shardproxy.protocol.flags import AUTOCOMMIT, IN_TRANSACTION
 
 Warning_ = tuple[bytes, bytes, bytes]
@@ -16,7 +17,8 @@ class ClientState:
 
     `kind` holds its session variables. `settings` maps a user variable, `@name`, to the SQL literal it was set to;
     `settings_version` grows with each change, so that a connection can tell whether it is up to date. `transport` holds what SHOW STATUS
-    says of the client's connection, by the variables' names in lower case.
+    says of the client's connection, by the variables' names in lower case. `reads` and `max_lag_s` say what reads from replicas may see;
+    `reads_chosen`: the session itself has said so, which counts for all tables; `hint`: the statement under way says so.
     """
 
     thread_id: int
@@ -37,6 +39,10 @@ class ClientState:
     warnings: list[Warning_] = field(default_factory=list)
     error_count: int = 0
     administers: bool = False
+    reads: ReadMode = "session"
+    max_lag_s: float = 1.0
+    reads_chosen: bool = False
+    hint: tuple[ReadMode, float] | None = None
     transport: dict[bytes, bytes] = field(default_factory=dict)
 
     def variable(self, name: str) -> bytes | None:

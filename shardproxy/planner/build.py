@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from sqlglot import exp
 
+from shardproxy.config.model import MODES
 from shardproxy.errors import (
     CROSS_SHARD_FUNCTION,
     CROSS_SHARD_JOIN,
@@ -29,11 +30,13 @@ from shardproxy.planner.words import (
     LOCAL_VERBS,
     LOCK_FUNCTIONS,
     NOT_FOR_CLIENTS,
+    SEQUENCE_FUNCTIONS,
     creates_from_query,
     gives_last_insert_id,
     is_local_question,
     leaves_behind,
     named,
+    needs_primary,
     qualifier_edits,
     writes_file,
 )
@@ -42,7 +45,6 @@ from shardproxy.sql.lexer import function_names
 from shardproxy.sql.statement import Statement
 from shardproxy.topology.topology import Scheme
 
-_SEQUENCE_FUNCTIONS = frozenset(("NEXTVAL", "LASTVAL", "SETVAL"))
 # Statements that servers carry out and the proxy does not; any other first word is an error in the syntax.
 _KNOWN_TO_SERVERS = frozenset(
     (
@@ -82,7 +84,17 @@ def build_plan(statement: Statement, context: PlanContext, *, selected: bool = T
             # What is created keeps the words: a function of the session would be frozen into a default.
             edits = qualifier_edits(statement.tokens, context.logical_schema)
         return plan_ddl(statement, context, edits, selected=selected)
-    return _plan_question(statement, context, edits, selected=selected)
+    return _for_replicas(statement, context, _plan_question(statement, context, edits, selected=selected))
+
+
+def _for_replicas(statement: Statement, context: PlanContext, plan: Plan) -> Plan:
+    """Whether replicas may answer a question, and how strict its tables are about it."""
+    if plan.kind is not Kind.SELECT or not plan.plain_read or not plan.tables or needs_primary(statement):
+        return plan
+    if {name.lower() for name in function_names(statement.tokens)} & context.catalog.routines:
+        return plan
+    asked = [mode for mode in (context.topology.rule(name).reads for name in plan.tables) if mode]
+    return replace(plan, replica=True, reads=min(asked, key=MODES.index, default=None))
 
 
 def _plan_question(statement: Statement, context: PlanContext, edits: list[Edit], *, selected: bool) -> Plan:
@@ -217,7 +229,7 @@ def _all_slots(statement: Statement) -> tuple[int, ...]:
 def _plan_tableless(statement: Statement, context: PlanContext, edits: list[Edit]) -> Plan:
     """A SELECT without tables is the same on every shard; named locks live on the default shard."""
     functions = function_names(statement.tokens)
-    if functions & _SEQUENCE_FUNCTIONS:
+    if functions & SEQUENCE_FUNCTIONS:
         raise ProxyError(UNSUPPORTED_STATEMENT, "sequences are not supported yet")
     if statement.verb == "DO" and any(token.upper == "SELECT" for token in statement.tokens):
         raise ProxyError(UNSUPPORTED_STATEMENT, f"a subquery in {statement.verb} is not supported")
@@ -230,7 +242,7 @@ def _plan_tableless(statement: Statement, context: PlanContext, edits: list[Edit
 
 def _check_everywhere(statement: Statement, scopes: Scopes, functions: set[str], context: PlanContext) -> None:
     """What is wrong even where the statement comes to one shard."""
-    if functions & _SEQUENCE_FUNCTIONS:
+    if functions & SEQUENCE_FUNCTIONS:
         raise ProxyError(UNSUPPORTED_STATEMENT, "sequences are not supported yet")
     spread = any(i.table.rule.scheme.sharded for i in scopes.instances)
     stored = {name.lower() for name in functions} & context.catalog.routines

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from shardproxy.config.model import ReadMode
 from shardproxy.errors import ProxyError
 from shardproxy.merge.spec import MergeSpec
 from shardproxy.planner.template import Template
@@ -147,6 +148,7 @@ class Plan:
     - `local_file`: the client is asked for a file (LOAD DATA LOCAL).
     - `whole`: the statement was not looked into, so what it did to the transaction is told from the answer.
     - `taints`: it may leave something on its connection that cannot be told: the connection is reset before anyone else gets it.
+    - `replica`: a plain read of tables, which a replica may answer. `reads` is how strict its tables are about that, if they are.
     - `right`: what a client without the right to administer is told, or "" where nobody needs it.
     - `point`: set where the text can go straight to the shard that one literal names.
     - `label`: the kind's name in metrics.
@@ -179,6 +181,8 @@ class Plan:
     whole: bool = False
     taints: bool = False
     right: str = ""
+    replica: bool = False
+    reads: ReadMode | None = None
     point: Point | None = field(init=False)
     short: bool = field(init=False)
     label: str = field(init=False)

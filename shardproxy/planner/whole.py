@@ -26,6 +26,7 @@ from shardproxy.planner.words import (
     is_local_question,
     leaves_behind,
     named,
+    needs_primary,
     qualifier_edits,
     writes_file,
 )
@@ -71,18 +72,20 @@ def plan_whole(statement: Statement, schema: WholeSchema) -> AnyPlan:
         # Some of it is of the client's connection to the proxy, not of the proxy's to the server.
         return Plan(Kind.SHOW, Route(Opcode.FIXED, schema.shard), system=True)
     reads = verb in _READS and not schema.may_write(tokens)
+    asks = verb in ("SELECT", "WITH", "(")
     return Plan(
         Kind.SHOW if verb in ("SHOW", "DESCRIBE", "DESC", "EXPLAIN") else _WRITES.get(verb, Kind.SELECT),
         Route(Opcode.FIXED, schema.shard),
         template,
         writes=not reads,
-        locks=reads and ("UPDATE" in words or "LOCK" in words or "SHARE" in words) and verb in ("SELECT", "WITH", "("),
-        pin=_LASTING.get(verb, "") or ("table lock" if verb == "FLUSH" and "TABLES" in words else leaves_behind(statement)),
-        offset_slot=offset_slot(statement) if verb in ("SELECT", "WITH", "(") else None,
+        locks=(locks := reads and asks and bool({"UPDATE", "LOCK", "SHARE"} & set(words))),
+        pin=(pin := _LASTING.get(verb, "") or ("table lock" if verb == "FLUSH" and "TABLES" in words else leaves_behind(statement))),
+        offset_slot=offset_slot(statement) if asks else None,
         calc_found_rows="SQL_CALC_FOUND_ROWS" in words,
         local_file=verb == "LOAD" and "LOCAL" in words[:5],
         right=right,
         taints=schema.leaky and not reads,
+        replica=reads and asks and not (locks or pin) and "FROM" in words and not needs_primary(statement),
         whole=True,
     )
 

@@ -49,6 +49,22 @@ HARMLESS_FUNCTIONS = frozenset(
 )
 
 
+SEQUENCE_FUNCTIONS = frozenset(("NEXTVAL", "LASTVAL", "SETVAL"))
+
+
+def needs_primary(statement: Statement) -> bool:
+    """Whether a read does or asks something that only the primary can: locks by name, sequences, or what is the server's own."""
+    tokens = statement.tokens
+    if function_names(tokens) & (LOCK_FUNCTIONS | SEQUENCE_FUNCTIONS):
+        return True
+    return any(
+        (a.upper in ("NEXT", "PREVIOUS") and b.upper == "VALUE")
+        or (b.text == "." and is_name(a) and unquote_name(a.text).lower() in SERVERS_OWN | {"information_schema"})
+        or (a.kind is Kind.VARIABLE and a.text.startswith("@@"))
+        for a, b in pairwise(tokens)
+    )
+
+
 def is_local_question(statement: Statement) -> bool:
     """Whether a SHOW or an EXPLAIN is answered by the session itself."""
     words = [word for word in statement.words(3) if word != "FULL"]

@@ -58,7 +58,7 @@ def changed_schema(name: str) -> bytes:
 
 
 def parse_ok(payload: bytes) -> OkPacket:
-    """Decode an OK packet of a connection without SESSION_TRACK."""
+    """Decode an OK packet; its changes are there on connections with SESSION_TRACK only."""
     affected, pos = read_lenenc_int(payload, 1)
     insert_id, pos = read_lenenc_int(payload, pos)
     status, pos = read_int(payload, pos, 2)
@@ -66,6 +66,12 @@ def parse_ok(payload: bytes) -> OkPacket:
     info = b""
     if pos < len(payload):
         n, start = read_lenenc_int(payload, pos)
+        if status & SESSION_STATE_CHANGED and start + n < len(payload):
+            info = payload[start : start + n]
+            n, start = read_lenenc_int(payload, start + n)
+            if start + n != len(payload):
+                raise MalformedPacket("the changes of an OK are cut short")
+            return OkPacket(affected, insert_id, status, warnings, info, payload[start:])
         # Some servers send the rest of the packet without its length; take what is there.
         info = payload[start : start + n] if start + n == len(payload) else payload[pos:]
     return OkPacket(affected, insert_id, status, warnings, info)

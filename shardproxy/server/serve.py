@@ -26,7 +26,7 @@ def open_router(loaded: LoadedConfig) -> Router:
     """The shared state of a process; raises `ConfigError` where file and store do not fit together."""
     store = SQLiteStore(loaded.resolve(loaded.config.proxy.store.removeprefix("sqlite:///")))
     topology, differences = reconcile(store, seed_topology(loaded.config))
-    return Router(loaded, topology, Backends(loaded.primaries, loaded.config.limits), differences)
+    return Router(loaded, topology, Backends(loaded), differences)
 
 
 class Proxy:
@@ -49,8 +49,6 @@ class Proxy:
         await self.router.refresh_catalog()
         for difference in self.router.differences:
             log.warning("file and store differ", extra={"difference": difference})
-        if any(shard.replicas for shard in self.loaded.config.shards.values()):
-            log.warning("replicas are configured but not used yet; all statements go to the primaries")
         await self.listener.start()
         await self.admin.start()
         self.router.start()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine
 from time import perf_counter
 from typing import Any
 
+from shardproxy.config.replication import read_mode_of
 from shardproxy.errors import INTERNAL, KILLED, PRIVILEGE, ProxyError, ServerError, ShardproxyError
 from shardproxy.executor.executor import Executor
 from shardproxy.executor.leases import Leases
@@ -49,7 +50,7 @@ class Session:
         self.router = router
         self.channel = channel
         self.state = ClientState(router.register(self))
-        self.leases = Leases(router.backends.pools, self.state, router.metrics)
+        self.leases = Leases(router.backends.pools, router.backends.sets, self.state, router.metrics)
         self.executor = Executor(self.leases, self.state, router.metrics, self.answer, router.limits)
         self.statement = b""
         # Number of the first packet of an answer: 1, unless the command itself took several packets.
@@ -361,6 +362,7 @@ class Session:
         other = schema if schema and schema != router.logical_schema else ""
         state.user, state.schema, state.codec = user, schema, charset.codec
         state.administers = router.administers(user)
+        state.reads, state.max_lag_s = read_mode_of(router.loaded.config, user)
         state.kind = (found_rows, charset.name, charset.collation, other, router.user_settings(user))
         self.login_kind, self.login_codec = state.kind, state.codec
         self.multi_statements = several
@@ -375,6 +377,8 @@ class Session:
         old = self.state
         fresh = ClientState(old.thread_id, old.user, old.host, old.schema, old.kind, old.codec)
         fresh.administers, fresh.transport = old.administers, old.transport
+        fresh.reads, fresh.max_lag_s = read_mode_of(self.router.loaded.config, old.user)
+        self.leases.reads.forget()
         fresh.kind = (*self.login_kind[:3], old.kind[3], self.router.user_settings(old.user))
         fresh.codec = self.login_codec
         for name in ClientState.__slots__:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from shardproxy.backends.engine import Connection
 from shardproxy.errors import ServerError
+from shardproxy.executor.executor import NOT_ON_REPLICAS
 from shardproxy.executor.gather import Gather
 from shardproxy.executor.outcome import Outcome
 from shardproxy.executor.prepared import STALE_ERRNOS, PreparedCall
@@ -69,7 +70,7 @@ class ShortWay:
                 packet = encode_packet(b"\x03" + rendered, 0)
         if (plan.writes or plan.locks) and state.wants_transaction:
             session.executor.transaction.check_write((shard,))
-        connection = self._leases.try_take(shard)
+        connection = self._leases.try_take(shard, plan, literals[point.slot] if point is not None else b"")
         if connection is None:
             return False
         self._call = None
@@ -102,7 +103,7 @@ class ShortWay:
         if session.first_sequence != 1 or call.long:
             # The answer has to be numbered anew.
             return False
-        connection = self._leases.try_take(shard)
+        connection = self._leases.try_take(shard, plan, call.literal(point.slot) if point is not None else b"")
         if connection is None:
             return False
         statement = connection.prepared(prepared[0])
@@ -161,8 +162,7 @@ class ShortWay:
             outcome = outcome_of(scanner, connection)
         except ServerError as error:
             self._leases.give(connection)
-            if self._call is not None and error.errno in STALE_ERRNOS and not scanner.terminal_start:
-                # The long way prepares it anew.
+            if not scanner.terminal_start and self._again_helps(connection, error):
                 session.start(self._again())
                 return
             self._fail(error, scanner.sequence)
@@ -185,6 +185,7 @@ class ShortWay:
         plan = self._plan
         held = connection in self._leases.held.values()
         self._leases.drop(connection)
+        self._leases.replica_failed(connection, "the connection was lost during a statement")
         if plan.plain_read and not started and not held and not getattr(connection, "timed_out", False):
             session.router.metrics.retries += 1
             session.start(self._again())
@@ -194,6 +195,15 @@ class ShortWay:
             return
         session.send_error(lost_error(connection), fatal=not held)
         session.finished()
+
+    def _again_helps(self, connection: Connection, error: ServerError) -> bool:
+        """Whether the long way may do better: it prepares anew, goes from a replica to the primary, and waits for one."""
+        if self._call is not None and error.errno in STALE_ERRNOS:
+            return True
+        leases = self._leases
+        if connection.pool.server is None or not leases.free:
+            return False
+        return (leases.on_replica(connection) and error.errno in NOT_ON_REPLICAS) or leases.refused_as_read_only(connection, error)
 
     async def _again(self) -> None:
         """The same statement, the long way."""
@@ -231,7 +241,7 @@ class ShortWay:
 
     def _try_gather(self, plan: Plan, texts: dict[str, bytes], literals: list[bytes], call: PreparedCall | None) -> bool:
         session = self._session
-        connections = session.leases.try_take_all(texts)
+        connections = session.leases.try_take_all(texts, plan)
         if connections is None:
             return False
         pools = session.leases.pools

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from shardproxy.config.model import ReadMode
+
 
 class Scheme(Enum):
     """How a table is spread over the shards."""
@@ -25,7 +27,8 @@ class Scheme(Enum):
 class TableRule:
     """What the config says of one table. `group` names the partition map; `shard` is where an unsharded table lives.
 
-    `local_unique` names unique keys that the operator accepts as unique within each shard only.
+    `local_unique` names unique keys that the operator accepts as unique within each shard only. `reads` is how strict reads of it are at
+    least, where the config says so.
     """
 
     name: str
@@ -34,6 +37,7 @@ class TableRule:
     group: str = ""
     shard: str = ""
     local_unique: tuple[str, ...] = ()
+    reads: ReadMode | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def test_life_of_a_query_follows_the_code_through_every_package() -> None:
 def test_operations_name_every_metric_and_no_other() -> None:
     """As Prometheus sees them."""
     loaded = load_config(REPO / "schemas/examples/sqlite.toml")
-    router = Router(loaded, seed_topology(loaded.config), Backends(loaded.primaries, loaded.config.limits), [])
+    router = Router(loaded, seed_topology(loaded.config), Backends(loaded), [])
     served = set(re.findall(r"^# TYPE (\w+) ", render_metrics(router).decode(), re.MULTILINE))
     named = set(re.findall(r"shardproxy_\w+", (REPO / "docs/operations.md").read_text()))
     assert named == served

@@ -189,7 +189,7 @@ class SideDoor(MySQLEngine):
     """An engine whose second connection confirms a KILL when it is told to."""
 
     def __init__(self) -> None:
-        settings = ServerSettings(1, 1, 1, 1, 1, 1, 1, 1)
+        settings = ServerSettings(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
         super().__init__("s0", ServerUrl.parse("mysql://u:p@127.0.0.1:1/app_0"), settings)
         self.confirmed = asyncio.Event()
 

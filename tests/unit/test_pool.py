@@ -87,7 +87,7 @@ class FakeEngine:
 
 def make_pool(engine: FakeEngine, size: int = 1, wait_s: float = 5.0, queue: int = 10) -> Pool:
     """A pool of that size whose checks are not running."""
-    return Pool("s0", engine, ServerSettings(size, wait_s, queue, 300, 1, 300, 0.05, 16))  # type: ignore[arg-type]
+    return Pool("s0", engine, ServerSettings(size, wait_s, queue, 300, 1, 300, 0.05, 0.02, 1, 1, 2, 16))  # type: ignore[arg-type]
 
 
 @pytest.fixture

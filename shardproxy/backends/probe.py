@@ -1,0 +1,113 @@
+"""What a check asks a server about itself, beyond whether it answers: its role, its position, its replication."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from shardproxy.backends.engine import BufferedResult, Connection
+from shardproxy.errors import ServerError
+from shardproxy.protocol.gtid import NOWHERE, Position
+from shardproxy.protocol.resultset import parse_row
+
+_MARIADB: Final = b"SELECT @@GLOBAL.read_only, @@GLOBAL.gtid_slave_pos, @@GLOBAL.gtid_binlog_pos"
+_MYSQL: Final = b"SELECT @@GLOBAL.read_only OR @@GLOBAL.super_read_only, @@GLOBAL.gtid_executed, @@GLOBAL.gtid_executed"
+_ACCESS_DENIED: Final = frozenset((1227, 1045, 1142))
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What one server has said. `applied` is what readers of it can see of what came by replication; `logged` besides has what it
+    has written itself, some of which readers may see only a moment later. `source` is where it replicates from, as host:port, or "".
+    `lag_s` is the server's own figure, where it gives one; `fault` says why replication stands still, or is ""."""
+
+    read_only: bool
+    applied: Position = NOWHERE
+    logged: Position = NOWHERE
+    source: str = ""
+    running: bool = False
+    lag_s: float | None = None
+    fault: str = ""
+    reported: float | None = None
+
+
+@dataclass(slots=True)
+class Prober:
+    """Asks one server. It remembers what kind of server that is, and what its account may not ask."""
+
+    flavour: str = ""
+    report: str = ""
+    # Set where the account may not see the state of replication.
+    blind: bool = field(default=False)
+
+    async def probe(self, connection: Connection) -> Probe:
+        """Everything; raises `ServerError` or `ProxyError` where the server does not answer as one of a replicated shard."""
+        if not self.flavour:
+            [(version,)] = _rows(await connection.query(b"SELECT VERSION()"))
+            self.flavour = "mariadb" if "mariadb" in version.lower() else "mysql"
+        maria = self.flavour == "mariadb"
+        read_only, applied, logged = await self._state(connection)
+        status = await self._replication(connection, maria=maria)
+        reported = None
+        if self.report:
+            rows = _rows(await connection.query(self.report.encode()))
+            reported = float(rows[0][0] or 0) if rows else None
+        return Probe(
+            read_only,
+            applied,
+            logged,
+            f"{status['Host']}:{status['Port']}" if status else "",
+            bool(status) and status.get("IO") == "Yes" and status.get("SQL") == "Yes",
+            float(status["Behind"]) if status.get("Behind") else None,
+            _fault(status),
+            reported,
+        )
+
+    async def positions(self, connection: Connection) -> tuple[Position, Position]:
+        """Only how far it has come by now: `applied` and `logged` of a `Probe`."""
+        _, applied, logged = await self._state(connection)
+        return applied, logged
+
+    async def _state(self, connection: Connection) -> tuple[bool, Position, Position]:
+        [(read_only, applied, logged)] = _rows(await connection.query(_MARIADB if self.flavour == "mariadb" else _MYSQL))
+        position = Position.parse(applied)
+        return read_only != "0", position, position.union(Position.parse(logged)) if logged != applied else position
+
+    async def _replication(self, connection: Connection, *, maria: bool) -> dict[str, str]:
+        """What SHOW SLAVE STATUS says, under names that both kinds of servers share; empty where it replicates from nowhere."""
+        if self.blind:
+            return {}
+        try:
+            result = await connection.query(b"SHOW SLAVE STATUS" if maria else b"SHOW REPLICA STATUS")
+        except ServerError as error:
+            if error.errno not in _ACCESS_DENIED:
+                raise
+            self.blind = True
+            return {}
+        rows = _rows(result)
+        if not rows:
+            return {}
+        found = dict(zip((column.name.decode("latin-1") for column in result.columns), rows[0], strict=True))
+        old, new = ("Master", "Slave") if maria else ("Source", "Replica")
+        return {
+            "Host": found.get(f"{old}_Host", ""),
+            "Port": found.get(f"{old}_Port", ""),
+            "IO": found.get(f"{new}_IO_Running", ""),
+            "SQL": found.get(f"{new}_SQL_Running", ""),
+            "Behind": found.get(f"Seconds_Behind_{old}", ""),
+            "IO error": found.get("Last_IO_Error", ""),
+            "SQL error": found.get("Last_SQL_Error", ""),
+        }
+
+
+def _fault(status: dict[str, str]) -> str:
+    """A source that cannot be reached ("Connecting") is no fault of the replica: how old its rows are tells whether it can be used."""
+    for thread, name in (("SQL", "the applier"), ("IO", "the receiver")):
+        if status.get(thread) == "No":
+            return f"{name} of replication does not run: {status[f'{thread} error'] or 'it was stopped'}"
+    return ""
+
+
+def _rows(result: BufferedResult) -> list[tuple[str, ...]]:
+    width = len(result.columns)
+    return [tuple("" if value is None else value.decode("utf-8", "replace") for value in parse_row(row, width)) for row in result.rows]

@@ -1,0 +1,108 @@
+"""Which server a session's reads go to, in a shard that has replicas; and what the session has seen of each such shard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+from time import perf_counter
+
+from shardproxy.backends.engine import Connection
+from shardproxy.backends.replicas import Mark, ReplicaSet
+from shardproxy.backends.server import Server
+from shardproxy.config.model import ReadMode
+from shardproxy.config.replication import stricter
+from shardproxy.executor.state import ClientState
+from shardproxy.planner.plan import Plan
+from shardproxy.protocol.gtid import Position
+
+
+class Use(IntEnum):
+    """What a connection was taken for."""
+
+    OTHER = 0
+    READ = 1
+    WRITE = 2
+
+
+def use_of(plan: Plan | None) -> Use:
+    """What a statement does to tables, as far as it is known."""
+    if plan is None:
+        return Use.OTHER
+    return Use.WRITE if plan.writes else Use.READ if plan.tables or plan.replica else Use.OTHER
+
+
+class Reads:
+    """One session's view. `sets` are the shards with replicas."""
+
+    __slots__ = ("_marks", "_state", "sets")
+
+    def __init__(self, sets: Mapping[str, ReplicaSet], state: ClientState) -> None:
+        self.sets = sets
+        self._state = state
+        self._marks: dict[str, Mark] = {}
+
+    def forget(self) -> None:
+        """The session was reset: it is a new one."""
+        self._marks.clear()
+
+    def from_replica(self, plan: Plan | None) -> bool:
+        """Whether a statement may be answered by a replica at all."""
+        return plan is not None and plan.replica and self._mode(plan)[0] != "primary"
+
+    def choose(self, found: ReplicaSet, plan: Plan, key: bytes) -> Server | None:
+        """A replica that may be read at once, or None."""
+        mode, lag_s = self._mode(plan)
+        if not key and found.rules.balancer.uses_key:
+            key = self._state.host.encode()
+        if mode == "eventual":
+            return found.any_replica(key)
+        own = self._mark(found.shard)
+        mark = found.acknowledged if mode == "global" else own
+        return found.choose(mark, own, key, lag_s if mode == "bounded" else None)
+
+    async def find(self, found: ReplicaSet, plan: Plan, key: bytes) -> Server | None:
+        """The same, after waiting a moment for one to be far enough; None: the primary has to answer."""
+        server = self.choose(found, plan, key)
+        mode, lag_s = self._mode(plan)
+        if server is not None or mode == "eventual":
+            return server
+        own = self._mark(found.shard)
+        mark = found.acknowledged if mode == "global" else own
+        return await found.catch_up(mark, own, key or self._state.host.encode(), lag_s if mode == "bounded" else None)
+
+    def note(self, connection: Connection) -> None:
+        """A statement on this connection is over, or its transaction: remember what the session has written or seen by that."""
+        server = connection.pool.server
+        if server is None:
+            return
+        found = self.sets[connection.shard]
+        now = perf_counter()
+        mark = self._mark(connection.shard)
+        if connection.position or connection.use is Use.WRITE:
+            position = Position.parse(connection.position) if connection.position else None
+            mark.wrote(position, now)
+            found.acknowledge(position, now)
+            connection.position = ""
+        if connection.use:
+            if server is found.primary:
+                mark.server = None
+            else:
+                mark.server = server
+                server.observe_latency(now - connection.started_at, now)
+            mark.read_at = now
+            connection.use = Use.OTHER
+
+    def _mode(self, plan: Plan) -> tuple[ReadMode, float]:
+        state = self._state
+        if state.hint is not None:
+            return state.hint
+        mode: ReadMode = state.reads
+        if plan.reads and not state.reads_chosen:
+            mode = stricter(mode, plan.reads)
+        return mode, state.max_lag_s
+
+    def _mark(self, shard: str) -> Mark:
+        found = self._marks.get(shard)
+        if found is None:
+            self._marks[shard] = found = Mark()
+        return found
