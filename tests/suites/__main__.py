@@ -28,7 +28,8 @@ def main() -> int:
             _say(f"{suite.name}: not run: {missing}")
             continue
         if options.tables:
-            _learn(suite)
+            for side in [side for side in sharding.SHARDED if options.side in (None, side)]:
+                _learn(suite, side)
             continue
         for side in sharding.sides(suite):
             if options.side in (None, side):
@@ -92,12 +93,11 @@ def _run(suite: Suite, side: Side, version: str, patterns: Sequence[str], *, fre
     _say(f"{suite.name} {side}: {len(run.passed)} of {len(run.results)} passed, {time.monotonic() - started:.0f} s")
 
 
-def _learn(suite: Suite) -> None:
-    for side, base in sharding.SHARDED.items():
-        with target(suite, base) as place:
-            sharding.listen(place.backend)
-            run = sum(1 for _ in suite.run(place, suite.names(place)))
-            _say(f"{suite.name} {side}: {run} run, {sharding.learn(suite, place, side)} tables listed")
+def _learn(suite: Suite, side: Side) -> None:
+    with target(suite, sharding.SHARDED[side]) as place:
+        sharding.listen(place.backend)
+        run = sum(1 for _ in suite.run(place, suite.names(place)))
+        _say(f"{suite.name} {side}: {run} run, {sharding.learn(suite, place, side)} tables listed")
 
 
 def _say(text: str) -> None:

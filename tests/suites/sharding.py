@@ -202,7 +202,9 @@ def _sections(tables: dict[str, Table], *, copies: bool) -> Iterator[str]:
     hashed = {name: key for name, table in spread.items() if (key := table.key()) is not None}
     while apart := next(_apart(tables, hashed), ""):
         del hashed[apart]
-    needed = {other for name in hashed for other, _ in tables[name].refers}
+    needed = set(hashed)
+    while more := {other for name in needed for other, _ in tables[name].refers if other in tables} - needed:
+        needed |= more
     for name in sorted(spread):
         if name in hashed:
             yield f'\n[tables.{json.dumps(name)}]\nby = "hash"\nkey = {json.dumps(hashed[name])}\n'

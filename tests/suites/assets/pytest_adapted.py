@@ -1,7 +1,8 @@
 """A pytest plugin for foreign suites over PyMySQL: what an application is changed in before its tables are spread over shards.
 
-Each statement is a transaction of its own, but where a test says otherwise; its words are not read in another way, as ANSI
-would have it; and the first column of a table can be a key: not NULL where there is no other key, and in a binary collation.
+Each statement is a transaction of its own, but where a test says BEGIN, and a savepoint is none; words are not read in another
+way, as ANSI would have it; and the first column of a table can be a key: not NULL where there is no other key, and in a binary
+collation.
 """
 
 import re
@@ -16,6 +17,7 @@ _CREATE = re.compile(
     re.IGNORECASE,
 )
 _KEY = re.compile(r"PRIMARY\s+KEY|UNIQUE", re.IGNORECASE)
+_SAVEPOINT = re.compile(r"\s*(?:RELEASE\s+|ROLLBACK\s+TO\s+)?SAVEPOINT\b", re.IGNORECASE)
 _init, _query = Connection.__init__, Connection.query
 
 
@@ -40,9 +42,16 @@ def _init_committing(self: Any, *args: Any, **options: Any) -> None:
     _init(self, *args, **options)
 
 
+def _stay_committing(self: Any, value: Any) -> None:
+    """A pool would take the connection for one that does not commit from now on."""
+
+
 def _query_keyed(self: Any, sql: Any, unbuffered: bool = False) -> Any:
-    return _query(self, keyed(sql) if isinstance(sql, str) else sql, unbuffered)
+    if isinstance(sql, str):
+        sql = "DO 0" if _SAVEPOINT.match(sql) else keyed(sql)
+    return _query(self, sql, unbuffered)
 
 
 Connection.__init__ = _init_committing
+Connection.autocommit = _stay_committing
 Connection.query = _query_keyed
