@@ -24,7 +24,7 @@ from shardproxy.planner.context import PlanContext
 from shardproxy.planner.plan import DdlPlan, Kind, Opcode, Plan
 from shardproxy.planner.template import SessionValue
 from shardproxy.protocol.framing import encode_packet
-from shardproxy.routing.render import Answer, render, with_physical_schema
+from shardproxy.routing.render import Answer, quote, render, with_physical_schema
 from shardproxy.routing.resolve import resolve, split_list
 from shardproxy.routing.split_insert import shard_of_value, split_insert
 from shardproxy.telemetry.counters import Metrics
@@ -163,6 +163,10 @@ class Executor:
         def answer(value: SessionValue) -> bytes:
             if value is SessionValue.PHYSICAL_SCHEMA:
                 return b"`" + physical.encode() + b"`"
+            if value is SessionValue.PHYSICAL_NAME:
+                return quote(physical)
+            if value is SessionValue.LOGICAL_NAME:
+                return quote(context.logical_schema)
             return self.answer(value)
 
         own = with_physical_schema(literals, context.logical_schema, physical)

@@ -10,8 +10,10 @@ from shardproxy.errors import CROSS_SHARD_CLAUSE, CROSS_SHARD_JOIN, SYNTAX, UNKN
 from shardproxy.planner.context import SYSTEM_SCHEMAS, PlanContext
 from shardproxy.planner.plan import Kind, Opcode, Plan, Route
 from shardproxy.planner.predicates import conjuncts
+from shardproxy.planner.schema_names import is_plainly_compared, schema_name_edits
 from shardproxy.planner.scopes import Scopes
 from shardproxy.planner.template import Edit, SessionValue, pieces, template_of
+from shardproxy.planner.words import qualifier_edits
 from shardproxy.sql.lexer import Token, is_name, unquote_name
 from shardproxy.sql.statement import Statement
 from shardproxy.topology.topology import Scheme
@@ -34,8 +36,11 @@ def plan_show(statement: Statement, context: PlanContext, *, selected: bool) -> 
         return _of_schema(statement, context, selected=selected)
     if subject in ("MASTER", "SLAVE", "REPLICA", "BINARY", "BINLOG", "RELAYLOG", "ALL"):
         raise ProxyError(UNSUPPORTED_STATEMENT, f"SHOW {subject} is a question to one server: ask the shards")
-    template = template_of(pieces(statement, 0, tokens[-1].end, _schema_edits(tokens, context)))
-    return Plan(Kind.SHOW, Route(Opcode.ANY), template, system=True)
+    edits = _schema_edits(tokens, context)
+    if subject == "CREATE":
+        # Of a procedure, a trigger and the like.
+        edits += qualifier_edits(tokens, context.logical_schema)
+    return Plan(Kind.SHOW, Route(Opcode.ANY), template_of(pieces(statement, 0, tokens[-1].end, edits)), system=True)
 
 
 def plan_describe(statement: Statement, context: PlanContext, *, selected: bool) -> Plan | None:
@@ -116,7 +121,10 @@ def plan_system_select(statement: Statement, tree: exp.Expression, scopes: Scope
     """
     if scopes.instances:
         raise ProxyError(CROSS_SHARD_JOIN, "system tables cannot be joined with the schema's own")
-    kept = [edit for edit in edits if edit.piece is not SessionValue.DATABASE]
+    tokens = statement.tokens
+    compared = {token.start for i, token in enumerate(tokens) if is_plainly_compared(tokens, i)}
+    kept = [edit for edit in edits if edit.piece is not SessionValue.DATABASE or edit.start not in compared]
+    kept += schema_name_edits(tokens)
     template = template_of(pieces(statement, 0, statement.tokens[-1].end, kept))
     default = context.topology.default_shard
     if all(rule.shard in ("", default) for rule in context.topology.rules.values()):

@@ -27,6 +27,8 @@ class SessionValue(Enum):
     PORT = "@@port"
     SOCKET = "@@socket"
     PHYSICAL_SCHEMA = "the schema's name on the shard"
+    PHYSICAL_NAME = "the same as a string"
+    LOGICAL_NAME = "the logical schema's name, as a string"
 
 
 @dataclass(frozen=True, slots=True)
