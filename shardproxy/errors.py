@@ -115,6 +115,8 @@ QUEUE_FULL = _spec("SP1406", 1203, "42000", Fault.BACKEND, "too many statements 
 SHARDS_DISAGREE = _spec("SP1407", 1105, "HY000", Fault.BACKEND, "the shards gave results of different shapes")
 NO_PRIMARY = _spec("SP1408", 1429, "HY000", Fault.BACKEND, "the shard has no primary that takes statements now")
 SPLIT_BRAIN = _spec("SP1409", 1290, "HY000", Fault.OPERATOR, "more than one server of the shard takes writes; make all but one read-only")
+PROMOTION_FAILED = _spec("SP1410", 1105, "HY000", Fault.OPERATOR, "the primary could not be changed")
+UNKNOWN_SERVER = _spec("SP1411", 1105, "HY000", Fault.OPERATOR, "the shard has no such server")
 
 # Transactions
 TXN_SECOND_SHARD = _spec("SP1501", 1235, "42000", Fault.REFUSED, "a transaction may write on one shard only")

@@ -1,4 +1,4 @@
-"""The admin port. It answers questions; it changes nothing."""
+"""The admin port: questions that anybody may ask, and changes (`control`) that not everybody may make."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 
 from aiohttp import web
 
+from shardproxy.admin.control import Control
 from shardproxy.admin.metrics import render_metrics
 from shardproxy.admin.status import status
 from shardproxy.config.model import Address
@@ -16,8 +17,9 @@ from shardproxy.session.router import Router
 class AdminServer:
     """HTTP for health checks, Prometheus and `shardctl`."""
 
-    def __init__(self, router: Router, listener: Listener) -> None:
+    def __init__(self, router: Router, listener: Listener, control: Control) -> None:
         self.router = router
+        self._control = control
         self.port = 0
         self._listener = listener
         self._runner: web.AppRunner | None = None
@@ -31,6 +33,7 @@ class AdminServer:
                 web.get("/readyz", self._ready),
                 web.get("/metrics", self._metrics),
                 web.get("/api/status", self._status),
+                *self._control.routes(),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None)

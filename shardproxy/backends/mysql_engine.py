@@ -81,6 +81,12 @@ class MySQLEngine:
             reason = error.message
         raise ProxyError(NO_BACKEND, f"shard {self.shard} ({self.label}) cannot be reached: {reason}")
 
+    async def connect_as(self, account: tuple[str, str]) -> MySQLConnection:
+        """A new connection of another account (user and password), without a schema."""
+        url = self._url.model_copy(update={"user": account[0], "password": account[1]})
+        other = MySQLEngine(self.shard, url, self.settings)
+        return await other.connect((*DEFAULT_KIND[:3], ANY_SCHEMA, ()))
+
     async def _connect(self, kind: ConnectionKind) -> MySQLConnection:
         url = self._url
         raw: Any = await aiomysql.connect(

@@ -43,8 +43,7 @@ class Prober:
     async def probe(self, connection: Connection) -> Probe:
         """Everything; raises `ServerError` or `ProxyError` where the server does not answer as one of a replicated shard."""
         if not self.flavour:
-            [(version,)] = _rows(await connection.query(b"SELECT VERSION()"))
-            self.flavour = "mariadb" if "mariadb" in version.lower() else "mysql"
+            await self.learn_flavour(connection)
         maria = self.flavour == "mariadb"
         read_only, applied, logged = await self._state(connection)
         status = await self._replication(connection, maria=maria)
@@ -62,6 +61,11 @@ class Prober:
             _fault(status),
             reported,
         )
+
+    async def learn_flavour(self, connection: Connection) -> None:
+        """Ask what kind of server it is."""
+        [(version,)] = _rows(await connection.query(b"SELECT VERSION()"))
+        self.flavour = "mariadb" if "mariadb" in version.lower() else "mysql"
 
     async def positions(self, connection: Connection) -> tuple[Position, Position]:
         """Only how far it has come by now: `applied` and `logged` of a `Probe`."""

@@ -149,6 +149,21 @@ class ReplicaSet:
             log.log(level, verdict.fault or "there is a primary again", extra={"shard": self.shard, "primary": self.primary.name})
         self.fault, self.split = verdict.fault, verdict.split
 
+    def begin_with(self, name: str) -> bool:
+        """Before anything was asked: the server of that name is the primary; gives whether there is one."""
+        found = self.named(name)
+        if found is None:
+            return False
+        if found is not self.primary:
+            self.primary.ousted, self.primary = True, found
+            if self.on_switch is not None:
+                self.on_switch(found, found)
+        return True
+
+    def named(self, name: str) -> Server | None:
+        """The server of that name."""
+        return next((server for server in self.servers if server.name == name), None)
+
     def switch(self, primary: Server) -> None:
         """Another server is the primary from now on. The old one gets nothing before it follows the new one."""
         old, self.primary = self.primary, primary

@@ -10,6 +10,7 @@ from pathlib import Path
 from shardproxy import __version__
 from shardproxy.cli.main import EXIT_FAILED, print_config_error, run
 from shardproxy.cli.route import route
+from shardproxy.cli.servers import change
 from shardproxy.cli.status import show_status
 from shardproxy.config.loader import load_config
 from shardproxy.errors import ConfigError
@@ -17,7 +18,7 @@ from shardproxy.errors import ConfigError
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line. `--json` may stand before or behind the command."""
-    parser = argparse.ArgumentParser(prog="shardctl", description="Ask a sharded database how it is, and where SQL goes.")
+    parser = argparse.ArgumentParser(prog="shardctl", description="Ask a sharded database how it is and where SQL goes, and operate it.")
     parser.add_argument("--version", action="version", version=f"shardctl {__version__}")
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the proxy's config file")
     parser.add_argument("--json", action="store_true", help="print a list of objects")
@@ -28,6 +29,13 @@ def build_parser() -> argparse.ArgumentParser:
     commands.add_parser("status", parents=[behind], help="how the running proxy and its shards are")
     where = commands.add_parser("route", parents=[behind], help="where a statement goes, and what each shard gets")
     where.add_argument("sql", metavar="SQL")
+    server = commands.add_parser("server", parents=[behind], help="take a replica out or bring it back, or make a server read-only")
+    server.add_argument("action", choices=("drain", "maintenance", "up", "fence"))
+    promote = commands.add_parser("promote", parents=[behind], help="make another server of a shard its primary")
+    promote.add_argument("--force", action="store_true", help="though the old primary is gone, and writes may be lost with it")
+    for parser_ in (server, promote):
+        parser_.add_argument("shard", metavar="SHARD")
+        parser_.add_argument("server", metavar="HOST:PORT", help="the server's address, as in the config")
     return parser
 
 
@@ -40,6 +48,10 @@ def main(arguments: list[str] | None = None) -> int:
         loaded = load_config(options.config)
         if options.command == "status":
             return show_status(loaded, as_json=options.json)
+        if options.command in ("server", "promote"):
+            asked = {"shard": options.shard, "server": options.server}
+            more = {"action": options.action} if options.command == "server" else {"force": options.force}
+            return change(loaded, f"/{options.command}", asked | more, as_json=options.json)
         return int(run(route(loaded, options.sql, as_json=options.json)))
     except ConfigError as error:
         print_config_error(error)

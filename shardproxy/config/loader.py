@@ -31,6 +31,7 @@ class LoadedConfig:
     primaries: dict[str, ServerUrl]
     # Of the shards that have replicas.
     others: dict[str, ShardServers] = field(default_factory=dict)
+    admin_token: str = ""
 
     def resolve(self, relative: str) -> Path:
         """A path of the file, relative to the file."""
@@ -63,10 +64,11 @@ def load_config(path: str | Path) -> LoadedConfig:
             primaries[name] = _absolute(url, path)
         if shard.replicas:
             others[name] = _other_servers(name, shard, url, faults)
+    token = _secret(config.proxy.admin_token or "", "proxy.admin_token", faults)
     faults += _file_faults(config.proxy, path.parent)
     if faults:
         raise ConfigError(str(path), faults)
-    return LoadedConfig(config, path.resolve(), verifiers, primaries, others)
+    return LoadedConfig(config, path.resolve(), verifiers, primaries, others, token)
 
 
 def _other_servers(name: str, shard: Shard, primary: ServerUrl | None, faults: list[str]) -> ShardServers:

@@ -92,6 +92,11 @@ class ProxySettings(Section):
         (), description="load balancers that may say by a PROXY header, version 1 or 2, where a client is: networks, as 10.0.0.0/8"
     )
     admin: str = Field("127.0.0.1:6080", description="host:port of HTTP: /healthz /readyz /metrics /api")
+    admin_token: str | None = Field(
+        None,
+        repr=False,
+        description="what changes over the admin port need, or env:NAME; default: to come from this machine",
+    )
     workers: Literal[1] = Field(1, description="processes on the one port; only 1 for now")
     schema_name: str = Field("app", alias="schema", description="the logical schema that clients see")
     default_shard: str | None = Field(None, description="where tables that no rule names live; default: the first shard")

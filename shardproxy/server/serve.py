@@ -9,11 +9,13 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+from shardproxy.admin.control import Control
 from shardproxy.admin.http import AdminServer
 from shardproxy.backends.registry import Backends
 from shardproxy.config.loader import LoadedConfig, load_config, seed_topology
 from shardproxy.errors import ConfigError
 from shardproxy.server.listener import Listener
+from shardproxy.server.roles import Roles
 from shardproxy.server.tls import certificate_fingerprint, server_context
 from shardproxy.session.router import Router
 from shardproxy.store.reconcile import reconcile
@@ -22,11 +24,12 @@ from shardproxy.store.sqlite_store import SQLiteStore
 log = logging.getLogger(__name__)
 
 
-def open_router(loaded: LoadedConfig) -> Router:
+def open_router(loaded: LoadedConfig) -> tuple[Router, Roles]:
     """The shared state of a process; raises `ConfigError` where file and store do not fit together."""
     store = SQLiteStore(loaded.resolve(loaded.config.proxy.store.removeprefix("sqlite:///")))
     topology, differences = reconcile(store, seed_topology(loaded.config))
-    return Router(loaded, topology, Backends(loaded), differences)
+    backends = Backends(loaded)
+    return Router(loaded, topology, backends, differences), Roles(backends, store, loaded.others)
 
 
 class Proxy:
@@ -34,14 +37,14 @@ class Proxy:
 
     def __init__(self, loaded: LoadedConfig) -> None:
         self.loaded = loaded
-        self.router = open_router(loaded)
+        self.router, roles = open_router(loaded)
         tls, certificate = None, b""
         if loaded.config.proxy.tls is not None:
             cert = loaded.resolve(loaded.config.proxy.tls.cert)
             tls = server_context(cert, loaded.resolve(loaded.config.proxy.tls.key))
             certificate = certificate_fingerprint(cert)
         self.listener = Listener(self.router, tls, certificate)
-        self.admin = AdminServer(self.router, self.listener)
+        self.admin = AdminServer(self.router, self.listener, Control(roles, loaded.admin_token))
 
     async def start(self) -> None:
         """Read the shards' schemas and open the ports. A shard that is away is waited for in the background."""

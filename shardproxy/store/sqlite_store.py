@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -24,8 +25,16 @@ class StoredMaps:
     range_maps: dict[str, RangeMap]
 
 
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS topology (id INTEGER PRIMARY KEY CHECK (id = 1), epoch INTEGER, maps TEXT)",
+    "CREATE TABLE IF NOT EXISTS primaries (shard TEXT PRIMARY KEY, server TEXT, term INTEGER)",
+    "CREATE TABLE IF NOT EXISTS leases (name TEXT PRIMARY KEY, holder TEXT, expires REAL)",
+)
+
+
 class SQLiteStore:
-    """One row, replaced by compare-and-set on its epoch."""
+    """The maps are one row, replaced by compare-and-set on its epoch. Beside it: each shard's primary, where that is not the file's
+    any more, with a term that counts the changes; and leases, which end by themselves."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,7 +43,8 @@ class SQLiteStore:
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
             with closing(sqlite3.connect(self.path, timeout=10, isolation_level=None)) as db:
-                db.execute("CREATE TABLE IF NOT EXISTS topology (id INTEGER PRIMARY KEY CHECK (id = 1), epoch INTEGER, maps TEXT)")
+                for statement in _TABLES:
+                    db.execute(statement)
                 yield db
         except sqlite3.Error as error:
             raise ConfigError(str(self.path), [f"the store cannot be used: {error}"]) from error
@@ -54,6 +64,38 @@ class SQLiteStore:
             else:
                 cursor = db.execute("UPDATE topology SET epoch = ?, maps = ? WHERE epoch = ?", (maps.epoch, text, expected_epoch))
             return cursor.rowcount == 1
+
+    def primaries(self) -> dict[str, tuple[str, int]]:
+        """The server that is primary, and the term, of each shard whose primary has changed."""
+        with self._open() as db:
+            return {shard: (server, term) for shard, server, term in db.execute("SELECT shard, server, term FROM primaries")}
+
+    def set_primary(self, shard: str, server: str, expected_term: int) -> bool:
+        """Record a shard's primary if its term still is the expected one (0: never recorded); gives whether it was."""
+        with self._open() as db:
+            if expected_term == 0:
+                cursor = db.execute("INSERT OR IGNORE INTO primaries VALUES (?, ?, 1)", (shard, server))
+            else:
+                cursor = db.execute(
+                    "UPDATE primaries SET server = ?, term = term + 1 WHERE shard = ? AND term = ?", (server, shard, expected_term)
+                )
+            return cursor.rowcount == 1
+
+    def take_lease(self, name: str, holder: str, seconds: float) -> bool:
+        """Take or renew a lease; gives False while somebody else holds it."""
+        now = time.time()
+        with self._open() as db:
+            cursor = db.execute(
+                "INSERT INTO leases VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires = excluded.expires"
+                " WHERE leases.holder = excluded.holder OR leases.expires < ?",
+                (name, holder, now + seconds, now),
+            )
+            return cursor.rowcount == 1
+
+    def drop_lease(self, name: str, holder: str) -> None:
+        """Give a lease up."""
+        with self._open() as db:
+            db.execute("DELETE FROM leases WHERE name = ? AND holder = ?", (name, holder))
 
 
 def _encode(maps: StoredMaps) -> str:
