@@ -77,6 +77,7 @@ TOO_COMPLEX = _spec("SP1105", 1064, "42000", Fault.CLIENT, "the statement is nes
 EMPTY_QUERY = _spec("SP1106", 1065, "42000", Fault.CLIENT, "query was empty")
 UNKNOWN_COLUMN = _spec("SP1107", 1054, "42S22", Fault.CLIENT, "unknown column")
 BAD_FIELD_COUNT = _spec("SP1108", 1136, "21S01", Fault.CLIENT, "column count does not match value count")
+BAD_HINT = _spec("SP1109", 1064, "42000", Fault.CLIENT, "unknown hint in a comment")
 
 # What cannot be done over several shards yet. `tests/plans/refusals.sql` holds a statement for each.
 CROSS_SHARD_JOIN = _spec("SP1201", 1235, "42000", Fault.REFUSED, "tables on different shards are joined")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import perf_counter
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -24,6 +25,7 @@ class RouterCollector(Collector):
         yield from self._clients()
         yield from self._queries()
         yield from self._pools()
+        yield from self._replicas()
 
     def _clients(self) -> Iterator[Metric]:
         router, metrics = self._router, self._router.metrics
@@ -77,6 +79,26 @@ class RouterCollector(Collector):
         yield connections
         yield waiting
         yield up
+
+    def _replicas(self) -> Iterator[Metric]:
+        """Of replicated shards: who is read, and how old what is read may be."""
+        reads = CounterMetricFamily("shardproxy_reads", "Reads of tables by the server that answered.", labels=["shard", "server", "role"])
+        lag = GaugeMetricFamily("shardproxy_replica_lag_seconds", "How far a replica is known to be behind.", labels=["shard", "server"])
+        usable = GaugeMetricFamily("shardproxy_replica_up", "1 if a replica may be read.", labels=["shard", "server"])
+        writable = GaugeMetricFamily("shardproxy_primary_up", "1 if statements may be sent to the primary.", labels=["shard"])
+        now = perf_counter()
+        for shard, found in self._router.backends.sets.items():
+            writable.add_metric([shard], int(found.has_primary))
+            for server in found.servers:
+                primary = server is found.primary
+                reads.add_metric([shard, server.name, "primary" if primary else "replica"], server.reads)
+                if not primary:
+                    lag.add_metric([shard, server.name], server.lag_s(now))
+                    usable.add_metric([shard, server.name], int(server in found.eligible))
+        yield reads
+        yield lag
+        yield usable
+        yield writable
 
 
 def render_metrics(router: Router) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from time import perf_counter
 from typing import Any
 
 from shardproxy.session.router import Router
@@ -30,6 +31,7 @@ def status(router: Router) -> dict[str, Any]:
                 "in_use": pool.in_use,
                 "idle": pool.idle,
                 "waiting": pool.waiting,
+                "servers": _servers(router, shard),
                 "buckets": {group: counts.get(shard, 0) for group, counts in buckets.items()},
                 "ranges": [
                     f"{group}: [{_shown(low)}, {_shown(high)})"
@@ -53,6 +55,33 @@ def status(router: Router) -> dict[str, Any]:
         ],
         "differences": router.differences,
     }
+
+
+def _servers(router: Router, shard: str) -> list[dict[str, Any]]:
+    """The members of a replicated shard; none for a shard of one server."""
+    found = router.backends.sets.get(shard)
+    if found is None:
+        return []
+    now = perf_counter()
+    result = []
+    for server in found.servers:
+        role = "primary" if server is found.primary else "former primary" if server.ousted else "replica"
+        lag_s = server.lag_s(now)
+        result.append(
+            {
+                "server": server.name,
+                "role": role,
+                "state": server.pool.health.state.value,
+                "reason": server.pool.health.reason or (server.probe.fault if server.probe is not None else ""),
+                "lag_ms": None if role == "primary" or lag_s == float("inf") else round(lag_s * 1000),
+                "read": server in found.eligible,
+                "reads": server.reads,
+                "in_use": server.in_flight,
+            }
+        )
+        if role == "primary":
+            result[-1]["reason"] = result[-1]["reason"] or found.held_back or found.fault
+    return result
 
 
 def _shown(bound: object) -> str:

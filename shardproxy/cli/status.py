@@ -19,7 +19,14 @@ from shardproxy.config.loader import LoadedConfig
 from shardproxy.config.model import Address
 
 _TIMEOUT_S = 5.0
-_STATE_STYLES = {"up": "green", "suspect": "bold yellow", "down": "bold red"}
+_STATE_STYLES = {
+    "up": "green",
+    "suspect": "bold yellow",
+    "down": "bold red",
+    "probing": "yellow",
+    "draining": "cyan",
+    "maintenance": "cyan",
+}
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -66,6 +73,9 @@ def _print(console: Console, loaded: LoadedConfig, status: Mapping[str, Any]) ->
     console.print(f"{count_of(status['connections'], 'client')}, {status['queries']} queries to shards, {hits}", style="dim")
     console.print()
     indented(console, _shards_table(status))
+    if any(shard["servers"] for shard in status["shards"]):
+        console.print()
+        indented(console, _servers_table(status))
     for shard in status["shards"]:
         if shard["reason"]:
             indented(console, Text(f"{shard['name']}: {shard['reason']}", style=_STATE_STYLES.get(shard["state"], "")))
@@ -109,4 +119,26 @@ def _shards_table(status: Mapping[str, Any]) -> Table:
             Text("\n".join([*owns, *shard["ranges"]]) or "nothing yet"),
             connections,
         )
+    return table
+
+
+def _servers_table(status: Mapping[str, Any]) -> Table:
+    """The servers of replicated shards."""
+    table = plain_table("shard", "server", "role", "state", "behind", "reads", "in use", "")
+    for column in table.columns[:-1]:
+        column.no_wrap = True
+    for shard in status["shards"]:
+        for server in shard["servers"]:
+            lag = server["lag_ms"]
+            behind = "" if server["role"] == "primary" else "unknown" if lag is None else f"{lag} ms"
+            table.add_row(
+                shard["name"],
+                server["server"],
+                server["role"],
+                Text(server["state"], style=_STATE_STYLES.get(server["state"], "")),
+                behind,
+                str(server["reads"]),
+                str(server["in_use"]),
+                Text(server["reason"], style="yellow"),
+            )
     return table

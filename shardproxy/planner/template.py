@@ -26,6 +26,8 @@ class SessionValue(Enum):
     VERSION = "VERSION()"
     PORT = "@@port"
     SOCKET = "@@socket"
+    READS = "@@shardproxy_reads"
+    MAX_LAG_MS = "@@shardproxy_max_lag_ms"
     PHYSICAL_SCHEMA = "the schema's name on the shard"
     PHYSICAL_NAME = "the same as a string"
     LOGICAL_NAME = "the logical schema's name, as a string"
@@ -65,6 +67,8 @@ _VARIABLES = {
     "ERROR_COUNT": SessionValue.ERROR_COUNT,
     "LAST_INSERT_ID": SessionValue.LAST_INSERT_ID,
     "IDENTITY": SessionValue.LAST_INSERT_ID,
+    "SHARDPROXY_READS": SessionValue.READS,
+    "SHARDPROXY_MAX_LAG_MS": SessionValue.MAX_LAG_MS,
     "PSEUDO_THREAD_ID": SessionValue.CONNECTION_ID,
 }
 

@@ -27,7 +27,10 @@ def session_answer(session: Session, value: SessionValue) -> bytes:
         return quote(f"{state.user}@{state.host}")
     if value is SessionValue.CURRENT_USER:
         return quote(f"{state.user}@%")
+    if value is SessionValue.READS:
+        return quote(state.reads)
     numbers = {
+        SessionValue.MAX_LAG_MS: round(state.max_lag_s * 1000),
         SessionValue.CONNECTION_ID: state.thread_id,
         SessionValue.LAST_INSERT_ID: state.last_insert_id,
         SessionValue.ROW_COUNT: state.row_count,

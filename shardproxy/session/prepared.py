@@ -32,6 +32,7 @@ from shardproxy.protocol.prepare import build_prepared, parameter_column
 from shardproxy.protocol.resultset import ColumnDefinition
 from shardproxy.protocol.wire_types import MalformedPacket, read_int
 from shardproxy.session.channel import CursorSink, Sink
+from shardproxy.session.hints import ReadHint, read_hint
 
 if TYPE_CHECKING:
     from shardproxy.session.session import Session
@@ -61,6 +62,7 @@ class PreparedStatement:
     plan: AnyPlan | None = None
     plans: PlanCache | None = None
     cursor: CursorSink | None = None
+    hint: ReadHint | None = None
 
 
 class PreparedStatements:
@@ -103,6 +105,7 @@ class PreparedStatements:
             limit = session.router.limits.session_statements
             raise ProxyError(TOO_MANY_STATEMENTS, f"a client may have {limit} statements prepared (limits.session_statements)")
         text = await prepared_text(session, payload[1:])
+        hint = read_hint(payload[1:]) if session.sets else None
         plan = await self._plan(text)
         parameters, columns = await self._describe(text, plan)
         self._last_id = self._last_id % 0xFFFFFFFE + 1
@@ -110,7 +113,7 @@ class PreparedStatements:
             self._last_id = self._last_id % 0xFFFFFFFE + 1
         self._newest = self._last_id
         self._statements[self._last_id] = PreparedStatement(
-            self._last_id, text, session.state.schema, tuple(column.name for column in columns)
+            self._last_id, text, session.state.schema, tuple(column.name for column in columns), hint=hint
         )
         session.channel.write(build_prepared(self._last_id, parameters, columns, session.state.status))
 
@@ -165,7 +168,7 @@ class PreparedStatements:
         statement.types, values = parse_parameters(payload, len(text.parameters), statement.types, long_data)
         types = types_with_long_data(statement.types, long_data) if long_data else statement.types
         call = PreparedCall(text, types, values, b"" if long_data else payload, statement.names)
-        session.statement = text.text
+        session.statement, session.state.hint = text.text, statement.hint
         if statement.schema != session.state.schema:
             session.start(self._execute_elsewhere(statement, call))
             return

@@ -29,6 +29,7 @@ from shardproxy.protocol.packets import EofPacket, ErrPacket, OkPacket
 from shardproxy.session.answers import session_answer
 from shardproxy.session.channel import BinarySink, Channel, Sink
 from shardproxy.session.commands import COMMANDS, refuse_command
+from shardproxy.session.hints import read_hint
 from shardproxy.session.local import run_local
 from shardproxy.session.prepared import PreparedStatements
 from shardproxy.session.router import Router
@@ -53,6 +54,8 @@ class Session:
         self.leases = Leases(router.backends.pools, router.backends.sets, self.state, router.metrics)
         self.executor = Executor(self.leases, self.state, router.metrics, self.answer, router.limits)
         self.statement = b""
+        # The shards that have replicas.
+        self.sets = router.backends.sets
         # Number of the first packet of an answer: 1, unless the command itself took several packets.
         self.first_sequence = 1
         self.started_at = 0.0
@@ -120,6 +123,7 @@ class Session:
     def finished(self) -> None:
         """The answer has been sent."""
         self.statement = b""
+        self.state.hint = None
         self.router.metrics.latency.observe(perf_counter() - self.started_at)
         if not self.closed:
             self.channel.finished()
@@ -130,9 +134,12 @@ class Session:
         """Carry out one statement; `packet` is the whole command as it came, framed."""
         self.statement = text
         try:
-            if b"/*" in text and (b"/*!" in text or b"/*M!" in text):
-                self.statement = text = self.expanded(text)
-                packet = encode_packet(b"\x03" + text, 0)
+            if b"/*" in text:
+                if self.sets:
+                    self.state.hint = read_hint(text)
+                if b"/*!" in text or b"/*M!" in text:
+                    self.statement = text = self.expanded(text)
+                    packet = encode_packet(b"\x03" + text, 0)
             if len(text) > LONG_BYTES:
                 self.start(run_text(self, text))
                 return

@@ -10,6 +10,7 @@ from shardproxy.errors import TOO_COMPLEX, ProxyError
 from shardproxy.planner.cache import PlanCache
 from shardproxy.planner.plan import Plan
 from shardproxy.session.channel import Sink
+from shardproxy.session.hints import read_hint
 from shardproxy.sql.fingerprint import fingerprint, shape_within
 from shardproxy.sql.rows import first_row_only, has_rows
 from shardproxy.sql.split import split_statements
@@ -34,6 +35,7 @@ async def run_several(session: Session, statements: Sequence[bytes]) -> None:
         # A server numbers the packets of each answer from 1; here they go on from the answer before.
         sink.needs_rows = number > 0
         session.statement = text
+        session.state.hint = read_hint(text) if session.sets else None
         await run_text(session, text, sink)
         if session.failed or session.closed:
             return

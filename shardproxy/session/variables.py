@@ -8,10 +8,12 @@ session wants, so that it need not keep any; with user variables of its own it k
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from shardproxy.config.model import MODES
+from shardproxy.config.replication import read_mode_of
 from shardproxy.errors import PRIVILEGE, SYNTAX, UNKNOWN_CHARSET, UNSUPPORTED_SETTING, UNSUPPORTED_STATEMENT, ProxyError, ServerError
 from shardproxy.planner.template import pieces, session_value_edits, template_of
 from shardproxy.planner.words import NEVER_SET
@@ -36,6 +38,8 @@ _REFUSED = NEVER_SET | {
 }  # fmt: skip
 _HARMLESS = {"sql_select_limit": (b"DEFAULT", b"18446744073709551615"), "sql_auto_is_null": (b"0", b"OFF", b"DEFAULT")}
 MAX_ASSIGNMENTS = 256
+# How the session reads from replicas: the proxy's own variables.
+_READING = frozenset(("shardproxy_reads", "shardproxy_max_lag_ms"))
 _OF_SERVER = frozenset(("GLOBAL", "PERSIST", "PERSIST_ONLY"))
 # What servers tell clients of by default (session_track_system_variables).
 _TRACKED = frozenset(("character_set_client", "character_set_connection", "character_set_results", "time_zone"))
@@ -101,6 +105,8 @@ async def run_set(session: Session, statement: Statement) -> None:
         await _use_charset(session, *wanted.charset)
     if wanted.autocommit is not None:
         await set_autocommit(session, wanted.autocommit)
+    if wanted.reads:
+        _choose_reads(session, wanted.reads)
     if wanted.last_insert_id is not None:
         session.state.last_insert_id = wanted.last_insert_id
 
@@ -112,6 +118,7 @@ class _Wanted:
     charset: tuple[str, str] | None = None
     autocommit: bool | None = None
     last_insert_id: int | None = None
+    reads: dict[str, bytes] = field(default_factory=dict)
     kept: list[Assignment] = field(default_factory=list)
 
 
@@ -135,6 +142,8 @@ def _sort_out(session: Session, statement: Statement, parts: list[list[Token]]) 
             wanted.kept.append(assignment)
         elif assignment.name == "autocommit":
             wanted.autocommit = _boolean(value)
+        elif assignment.name in _READING:
+            wanted.reads[assignment.name] = value
         elif assignment.name in _CLIENT_SIDE or (not whole and value.upper() in _HARMLESS.get(assignment.name, ())):
             continue
         elif assignment.name in refused:
@@ -144,6 +153,27 @@ def _sort_out(session: Session, statement: Statement, parts: list[list[Token]]) 
         else:
             wanted.kept.append(assignment)
     return wanted
+
+
+def _choose_reads(session: Session, values: Mapping[str, bytes]) -> None:
+    """SET shardproxy_reads and shardproxy_max_lag_ms: until the session is reset they count before what tables and users ask."""
+    state = session.state
+    mode, lag_s = read_mode_of(session.router.loaded.config, state.user)
+    for name, raw in values.items():
+        value = raw.decode("latin-1").strip("'\"").lower()
+        if name == "shardproxy_reads":
+            if value == "default":
+                state.reads, state.reads_chosen = mode, False
+                continue
+            if value not in MODES:
+                raise ProxyError(UNSUPPORTED_SETTING, f"shardproxy_reads is one of {', '.join(MODES)}")
+            state.reads, state.reads_chosen = MODES[MODES.index(value)], True
+        elif value == "default":
+            state.max_lag_s = lag_s
+        elif value.isdigit() and int(value) > 0:
+            state.max_lag_s = int(value) / 1000
+        else:
+            raise ProxyError(UNSUPPORTED_SETTING, "shardproxy_max_lag_ms is a number of milliseconds")
 
 
 async def set_autocommit(session: Session, value: bool) -> None:
