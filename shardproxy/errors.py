@@ -125,6 +125,7 @@ COMMIT_PARTIAL = _spec("SP1502", 1105, "HY000", Fault.BACKEND, "the commit reach
 COMMIT_UNKNOWN = _spec("SP1503", 2013, "HY000", Fault.BACKEND, "the answer to a commit was lost; whether it took effect is unknown")
 TXN_LOST = _spec("SP1504", 1213, "40001", Fault.BACKEND, "the transaction was rolled back because its server went away")
 SESSION_STATE_LOST = _spec("SP1505", 2013, "HY000", Fault.BACKEND, "the connection that held this session's state was lost")
+TXN_ON_REPLICA = _spec("SP1506", 1792, "25006", Fault.REFUSED, "a READ ONLY transaction on a replica cannot do this")
 
 INTERNAL = _spec("SP1901", 1105, "HY000", Fault.INTERNAL, "internal error")
 

@@ -15,7 +15,7 @@ from shardproxy.backends.engine import Connection
 from shardproxy.backends.pool import Pool
 from shardproxy.backends.replicas import ReplicaSet
 from shardproxy.backends.statements import BackendStatement
-from shardproxy.errors import NO_BACKEND, SESSION_STATE_LOST, TXN_LOST, ProxyError, ServerError
+from shardproxy.errors import NO_BACKEND, SESSION_STATE_LOST, TXN_LOST, TXN_ON_REPLICA, ProxyError, ServerError
 from shardproxy.executor.reads import Reads, Use, use_of
 from shardproxy.executor.state import ClientState
 from shardproxy.planner.plan import Plan
@@ -94,6 +94,7 @@ class Leases:
             and connection.kind[1:] == state.kind[1:]
             and (not state.settings or connection.primed == state.settings_version)
             and (shard in self.began if state.wants_transaction else not state.next_characteristics)
+            and (connection.pool.server is None or not (plan.writes or plan.locks))
         )
         if ready:
             connection.use = use_of(plan)
@@ -145,6 +146,8 @@ class Leases:
                 self.pin_connection(connection, next(iter(self.reasons)))
         elif connection.closed:
             self._lost(shard)
+        elif plan is not None and self.on_replica(connection):
+            _check_on_replica(plan)
         connection.use = use_of(plan)
         await self.settled(connection)
         try:
@@ -306,8 +309,12 @@ class Leases:
                 else:
                     connection.pool.release(connection)
         else:
-            for connection in self.held.values():
+            for shard, connection in list(self.held.items()):
                 self.reads.note(connection)
+                if self.on_replica(connection):
+                    # What the session has set is known, and can be set on the primary again.
+                    del self.held[shard]
+                    connection.pool.release_dirty(connection)
 
     def release_all(self) -> None:
         """The session ends or is reset: nothing of it may be left on a connection that someone else gets."""
@@ -323,6 +330,14 @@ class Leases:
                 connection.pool.release_dirty(connection)
         self.began.clear()
         self.savepoints.clear()
+
+
+def _check_on_replica(plan: Plan) -> None:
+    """A READ ONLY transaction runs on a replica: what only the primary can do is refused, as far as its server would not refuse it."""
+    if plan.writes:
+        raise ServerError(1792, "25006", "Cannot execute statement in a READ ONLY transaction.")
+    if plan.locks or plan.pin not in ("", "user variable"):
+        raise ProxyError(TXN_ON_REPLICA, "the transaction runs on a replica: put /* shardproxy: primary */ before its first read")
 
 
 async def _described(connection: Connection, text: bytes) -> BackendStatement | None:

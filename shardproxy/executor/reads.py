@@ -28,7 +28,7 @@ def use_of(plan: Plan | None) -> Use:
     """What a statement does to tables, as far as it is known."""
     if plan is None:
         return Use.OTHER
-    return Use.WRITE if plan.writes else Use.READ if plan.tables or plan.replica else Use.OTHER
+    return Use.WRITE if plan.writes else Use.READ if plan.tables or plan.sees else Use.OTHER
 
 
 class Reads:

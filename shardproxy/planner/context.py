@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from shardproxy.config.model import ReadMode
 from shardproxy.errors import (
     CATALOG_MISSING,
     NO_DATABASE,
@@ -44,7 +45,8 @@ class WholeSchema:
 
     `leaky`: it has triggers or functions that set user variables or take locks, which a write may leave on its connection.
     `foreign` are, in lower case, the schemas of that server that hold a part of sharded tables: naming them would give a part of
-    the rows. `may_create` says that clients may create and drop schemas on that server.
+    the rows. `may_create` says that clients may create and drop schemas on that server. `reads` has the tables that ask for a mode of
+    reading.
     """
 
     name: str
@@ -54,6 +56,7 @@ class WholeSchema:
     may_create: bool = False
     verbatim: bool = True
     leaky: bool = False
+    reads: Mapping[str, ReadMode] = field(default_factory=dict)
 
     def may_write(self, tokens: list[Token]) -> bool:
         """Whether a query calls a stored function, as far as they are known."""
@@ -177,4 +180,5 @@ def _whole(topology: Topology, catalog: Catalog, logical_schema: str, servers: S
         may_create=servers.open_shard == default,
         verbatim=physical == logical_schema,
         leaky=physical in servers.leaky,
+        reads={name: rule.reads for name, rule in topology.rules.items() if rule.reads is not None},
     )

@@ -148,6 +148,7 @@ class Plan:
     - `local_file`: the client is asked for a file (LOAD DATA LOCAL).
     - `whole`: the statement was not looked into, so what it did to the transaction is told from the answer.
     - `taints`: it may leave something on its connection that cannot be told: the connection is reset before anyone else gets it.
+    - `sees`: it shows rows of tables, in a schema that is passed through.
     - `replica`: a plain read of tables, which a replica may answer. `reads` is how strict its tables are about that, if they are.
     - `right`: what a client without the right to administer is told, or "" where nobody needs it.
     - `point`: set where the text can go straight to the shard that one literal names.
@@ -182,6 +183,7 @@ class Plan:
     taints: bool = False
     right: str = ""
     replica: bool = False
+    sees: bool = False
     reads: ReadMode | None = None
     point: Point | None = field(init=False)
     short: bool = field(init=False)

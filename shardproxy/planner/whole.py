@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
+from shardproxy.config.model import MODES
 from shardproxy.errors import CROSS_SHARD_JOIN, PRIVILEGE, UNSUPPORTED_STATEMENT, ProxyError
 from shardproxy.planner.context import WholeSchema
 from shardproxy.planner.ddl import name_at, subject_of
@@ -85,9 +86,16 @@ def plan_whole(statement: Statement, schema: WholeSchema) -> AnyPlan:
         local_file=verb == "LOAD" and "LOCAL" in words[:5],
         right=right,
         taints=schema.leaky and not reads,
+        sees=reads and (verb in ("TABLE", "CHECKSUM") or bool({"FROM", "TABLE"} & set(words))),
+        reads=min((schema.reads[name] for name in _names(tokens) if name in schema.reads), key=MODES.index, default=None),
         replica=reads and asks and not (locks or pin) and "FROM" in words and not needs_primary(statement),
         whole=True,
     )
+
+
+def _names(tokens: list[Token]) -> set[str]:
+    """All names, of whatever."""
+    return {unquote_name(token.text) for token in tokens if is_name(token)}
 
 
 def _inner_verb(tokens: list[Token]) -> str:
