@@ -17,8 +17,9 @@ from tests.support.servers import DatabaseServer, MariaDB, MySQL
 from tests.support.shop import STORED_SHA2
 
 SCHEMA = USER = PASSWORD = "app"
-# A verifier of the proxy's that only caching_sha2_password can answer; its password.
-_SHA2_USER, _SHA2_PASSWORD = "stored", "secret"
+# A verifier of the proxy's that only caching_sha2_password can answer; its password. Each program has a user of its own: the
+# first login of a user takes another way than those after it.
+_SHA2_USER, _SHA2_PASSWORD = "{prefix}_sha2", "secret"
 _PACKET = 64 << 20
 
 # In the order in which they are run: what fails on the server itself is no fault of the proxy's.
@@ -43,7 +44,7 @@ class Target:
     user: str = USER
     password: str = PASSWORD
     database: str = SCHEMA
-    sha2: tuple[str, str] = ("", "")
+    sha2: tuple[str, str] = ("", "")  # `{prefix}` in the name stands for the program's
     ca: str = ""
     socket: str = ""
     sharded: bool = False
@@ -57,7 +58,7 @@ class Target:
             "COMPAT_USER": self.user,
             "COMPAT_PASSWORD": self.password,
             "COMPAT_DATABASE": self.database,
-            "COMPAT_SHA2_USER": self.sha2[0],
+            "COMPAT_SHA2_USER": self.sha2[0].replace("{prefix}", prefix),
             "COMPAT_SHA2_PASSWORD": self.sha2[1],
             "COMPAT_CA": self.ca,
             "COMPAT_SOCKET": self.socket,
@@ -135,7 +136,7 @@ class Lab:
         sharded = name == "sharded"
         servers = {"proxy": ["first"], "sharded": ["first", "second"], "mysql-proxy": ["mysql"]}[name]
         shards = {f"s{number}": self._shard(server, name) for number, server in enumerate(servers)}
-        proxy = ProxyProcess(shards, self._tables() if sharded else "", users=_USERS, name=name)
+        proxy = ProxyProcess(shards, self._tables() if sharded else "", users=self._users(), name=name)
         tls = write_certificate(proxy.dir)
         with proxy.config_path.open("a") as file:
             file.write(f'\n[proxy.tls]\ncert = "{tls["cert"]}"\nkey = "{tls["key"]}"\n')
@@ -163,6 +164,10 @@ class Lab:
         names = [f"{program.prefix}_{table}" for program in self._programs for table in ("orders", "people")]
         return "\n".join(f'[tables.{name}]\nby = "hash"\nkey = "id"\n' for name in names)
 
+    def _users(self) -> dict[str, dict[str, str]]:
+        names = [_SHA2_USER.replace("{prefix}", program.prefix) for program in self._programs]
+        return {USER: {"password": PASSWORD}} | {name: {"password": STORED_SHA2} for name in names}
+
     def _server(self, name: str) -> DatabaseServer:
         if name not in self._servers:
             server = _MySQL(name) if name == "mysql" else _MariaDB(name)
@@ -175,9 +180,6 @@ class Lab:
 def _sha2_of(server: DatabaseServer) -> tuple[str, str]:
     # MySQL's own plugin for everybody; MariaDB 10.11 does not have it.
     return (USER, PASSWORD) if isinstance(server, MySQL) else ("", "")
-
-
-_USERS = {USER: {"password": PASSWORD}, _SHA2_USER: {"password": STORED_SHA2}}
 
 
 @contextlib.contextmanager

@@ -140,8 +140,8 @@ class Connector(Driver):
         options |= {"unix_socket": SETTINGS.socket} if wishes.get("socket") else {"host": SETTINGS.host, "port": SETTINGS.port}
         if wishes.get("tls"):
             options |= {"ssl_ca": SETTINGS.ca, "ssl_verify_cert": True, "ssl_verify_identity": True}
-        elif self._pure and not wishes.get("socket"):
-            # The extension cannot log in by caching_sha2_password without TLS, and is left to find out that there is TLS.
+        elif self._pure and not wishes.get("socket") and wishes["user"] != SETTINGS.sha2_user:
+            # Neither form can log in by caching_sha2_password without TLS; both are left to find out that there is TLS.
             options["ssl_disabled"] = True
         if wishes.get("infile"):
             options["allow_local_infile"] = True
