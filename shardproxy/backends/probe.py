@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urlsplit
 
 from shardproxy.backends.engine import BufferedResult, Connection
 from shardproxy.errors import ServerError
@@ -12,6 +14,9 @@ from shardproxy.protocol.resultset import parse_row
 
 _MARIADB: Final = b"SELECT @@GLOBAL.read_only, @@GLOBAL.gtid_slave_pos, @@GLOBAL.gtid_binlog_pos"
 _MYSQL: Final = b"SELECT @@GLOBAL.read_only OR @@GLOBAL.super_read_only, @@GLOBAL.gtid_executed, @@GLOBAL.gtid_executed"
+_MAX_AGENT_BYTES: Final = 4096
+# An agent that is slower says nothing: a check must not take a server out because of its agent.
+_AGENT_S: Final = 0.2
 _ACCESS_DENIED: Final = frozenset((1227, 1045, 1142))
 
 
@@ -49,8 +54,7 @@ class Prober:
         status = await self._replication(connection, maria=maria)
         reported = None
         if self.report:
-            rows = _rows(await connection.query(self.report.encode()))
-            reported = float(rows[0][0] or 0) if rows else None
+            reported = await self._reported(connection)
         return Probe(
             read_only,
             applied,
@@ -61,6 +65,16 @@ class Prober:
             _fault(status),
             reported,
         )
+
+    async def _reported(self, connection: Connection) -> float | None:
+        """The weight that the node gives itself: by a query, or over HTTP. None where it gives none."""
+        if self.report.startswith("http://"):
+            return await agent_weight(self.report)
+        rows = _rows(await connection.query(self.report.encode()))
+        try:
+            return float(rows[0][0]) if rows else None
+        except ValueError:
+            return None
 
     async def learn_flavour(self, connection: Connection) -> None:
         """Ask what kind of server it is."""
@@ -102,6 +116,33 @@ class Prober:
             "IO error": found.get("Last_IO_Error", ""),
             "SQL error": found.get("Last_SQL_Error", ""),
         }
+
+
+async def agent_weight(url: str) -> float | None:
+    """What an agent on the node answers: a number, or a percentage as HAProxy's agents give it (`75%`); None for anything else."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or 80
+    try:
+        async with asyncio.timeout(_AGENT_S):
+            return await _asked(host, port, parts.path or "/")
+    except (OSError, ValueError, IndexError, UnicodeDecodeError):
+        return None
+
+
+async def _asked(host: str, port: int, path: str) -> float | None:
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(f"GET {path} HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n".encode())
+        answer = b""
+        while len(answer) < _MAX_AGENT_BYTES and (part := await reader.read(_MAX_AGENT_BYTES)):
+            answer += part
+    finally:
+        writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if b" 200 " not in head.split(b"\r\n", 1)[0]:
+        return None
+    word = body.split()[0].decode("ascii")
+    return float(word.removesuffix("%")) / (100 if word.endswith("%") else 1)
 
 
 def _fault(status: dict[str, str]) -> str:

@@ -72,7 +72,8 @@ class Backends:
         )
         made = ReplicaSet(shard, members, rules)
         for member in members:
-            member.watch(made, Prober(report=section.report or ""))
+            host = member.name.rpartition(":")[0]
+            member.watch(made, Prober(report=(section.report or "").replace("{host}", host)))
 
         def switched(old: Server, new: Server) -> None:
             self.pools[shard] = new.pool

@@ -229,7 +229,7 @@ class Shard(Section):
         "least_connections", "fastest", "reported",
     ] = Field("least_connections", description="how a replica is chosen for a read")  # fmt: skip
     balance_by: Literal["client", "key"] = Field("client", description="hash kinds only: what is hashed, the client's address or the key")
-    report: str | None = Field(None, description="a query that gives a server's weight as one number, for `reported`")
+    report: str | None = Field(None, description="a query, or the URL of an agent, that gives a server's weight for `reported`")
     warm_up_s: float = Field(5, ge=0, description="time in which a replica that returns comes back to its full weight")
     max_replica_lag_s: float = Field(10, gt=0, description="a replica further behind is not read, unless all are")
     catch_up_ms: int = Field(20, ge=0, description="how long a read may wait for a replica to have its session's writes")

@@ -30,7 +30,7 @@ from shardproxy.routing.split_insert import shard_of_value, split_insert
 from shardproxy.telemetry.counters import Metrics
 
 # What a replica may say because it is one, or because it has not come as far as the primary's schema has.
-NOT_ON_REPLICAS = frozenset((1049, 1054, 1146, 1290, 1305, 1836))
+NOT_ON_REPLICAS = frozenset((1049, 1054, 1146, 1176, 1290, 1305, 1836))
 LONG_TEXT_BYTES = 64 * 1024
 _CONCATENATED = MergeSpec()
 
@@ -88,7 +88,7 @@ class Executor:
             elif plan.writes:
                 outcome = await scatter_write(leases, texts, in_turn=plan.kind is not Kind.INSERT)
             else:
-                outcome = await self.scatter(plan, literals, context).run(texts, sink, plan)
+                outcome = await self._scatter(self.scatter(plan, literals, context), texts, sink, plan)
         except ServerError as error:
             await self._after_error(plan, shards[0], error)
             raise
@@ -103,6 +103,19 @@ class Executor:
         if plan.whole and plan.pin and plan.writes and held is not None:
             await self.transaction.follow_failed(held)
         await self.transaction.after_error(error)
+
+    async def _scatter(self, read: ScatterRead, texts: Mapping[str, bytes], sink: ResultSink, plan: Plan) -> Outcome:
+        try:
+            return await read.run(texts, sink, plan)
+        except ServerError as error:
+            if not self.asks_primaries(plan, error) or sink.started:
+                raise
+            return await read.run(texts, sink, plan, primary=True)
+
+    def asks_primaries(self, plan: Plan, error: ServerError) -> bool:
+        """Whether an error is one that replicas give where the primaries may not."""
+        leases = self.leases
+        return error.errno in NOT_ON_REPLICAS and leases.free and bool(leases.reads.sets) and leases.reads.from_replica(plan)
 
     def scatter(self, plan: Plan, literals: list[bytes], context: PlanContext) -> ScatterRead:
         """The read of several shards that a plan asks for."""

@@ -34,14 +34,14 @@ class ScatterRead:
         self._limits = limits
         self._context = context
 
-    async def run(self, texts: Mapping[str, bytes], sink: ResultSink, plan: Plan) -> Outcome:
+    async def run(self, texts: Mapping[str, bytes], sink: ResultSink, plan: Plan, *, primary: bool = False) -> Outcome:
         """Ask each shard its text; send the merged rows. Raises before or after rows were sent."""
         leases = self._leases
         connections: list[Connection] = []
         try:
             # In a fixed order, so that two statements never wait for each other's connections.
             for shard in sorted(texts):
-                connections.append(await leases.take(shard, plan, for_tables=True))  # noqa: PERF401 - what was taken so far must be known if one fails
+                connections.append(await leases.take(shard, plan, for_tables=True, primary=primary))  # noqa: PERF401 - what was taken so far must be known if one fails
             streams = [connection.send(texts[connection.shard]) for connection in connections]
         except (ServerError, ProxyError):
             for connection in connections:

@@ -26,6 +26,7 @@ from shardproxy.planner.words import (
     gives_last_insert_id,
     is_local_question,
     leaves_behind,
+    moves_sequence,
     named,
     needs_primary,
     qualifier_edits,
@@ -72,7 +73,7 @@ def plan_whole(statement: Statement, schema: WholeSchema) -> AnyPlan:
     if verb == "SHOW" and "STATUS" in words[1:3]:
         # Some of it is of the client's connection to the proxy, not of the proxy's to the server.
         return Plan(Kind.SHOW, Route(Opcode.FIXED, schema.shard), system=True)
-    reads = verb in _READS and not schema.may_write(tokens)
+    reads = verb in _READS and not schema.may_write(tokens) and not moves_sequence(tokens)
     asks = verb in ("SELECT", "WITH", "(")
     return Plan(
         Kind.SHOW if verb in ("SHOW", "DESCRIBE", "DESC", "EXPLAIN") else _WRITES.get(verb, Kind.SELECT),

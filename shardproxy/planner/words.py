@@ -52,6 +52,11 @@ HARMLESS_FUNCTIONS = frozenset(
 SEQUENCE_FUNCTIONS = frozenset(("NEXTVAL", "LASTVAL", "SETVAL"))
 
 
+def moves_sequence(tokens: Sequence[Token]) -> bool:
+    """Whether a query takes a value from a sequence, which is a write."""
+    return bool(function_names(tokens) & SEQUENCE_FUNCTIONS) or any(a.upper == "NEXT" and b.upper == "VALUE" for a, b in pairwise(tokens))
+
+
 def needs_primary(statement: Statement) -> bool:
     """Whether a read does or asks something that only the primary can: locks by name, sequences, or what is the server's own."""
     tokens = statement.tokens

@@ -16,6 +16,7 @@ from shardproxy.executor.gather import Gather
 from shardproxy.executor.outcome import Outcome
 from shardproxy.executor.prepared import STALE_ERRNOS, PreparedCall
 from shardproxy.executor.relay import fetch_warnings, lost_error, outcome_of
+from shardproxy.executor.scatter import ScatterRead
 from shardproxy.executor.transaction import ROLLED_BACK_ERRNOS
 from shardproxy.planner.plan import Plan
 from shardproxy.protocol.framing import encode_packet
@@ -253,6 +254,18 @@ class ShortWay:
         Gather(connections, texts, self._gathered)
         return True
 
+    async def _merged(self, read: ScatterRead, gather: Gather, sink: Sink) -> Outcome:
+        session = self._session
+        plan, call = self._plan, self._call
+        try:
+            return await read.merge(gather.connections, gather.streams, sink)
+        except ServerError as error:
+            executor = session.executor
+            if sink.started or not executor.asks_primaries(plan, error):
+                raise
+            text = session.statement if call is None else call.text()
+            return await read.run(executor.texts(plan, text, self._literals, session.router.context), sink, plan, primary=True)
+
     def _gathered(self, gather: Gather) -> None:
         """Every answer is there, or one turns out to be long, or to be lost: then the long way goes on from here."""
         session = self._session
@@ -268,6 +281,6 @@ class ShortWay:
                 session.leases.drop(connection)
             session.start(self._again())
         elif not gather.whole:
-            session.start(session.answer_with(self._plan, self._literals, read.merge(gather.connections, gather.streams, sink), sink))
+            session.start(session.answer_with(self._plan, self._literals, self._merged(read, gather, sink), sink))
         else:
             session.answer_now(self._plan, self._literals, lambda: read.merge_whole(gather.connections, gather.streams, sink), sink)
