@@ -40,7 +40,7 @@ async def run_ddl(leases: Leases, step_texts: Sequence[tuple[str, Mapping[str, b
 
 
 async def _run(leases: Leases, shard: str, text: bytes) -> Outcome:
-    connection = await leases.take(shard)
+    connection = await leases.take(shard, writes=True)
     try:
         result = await connection.query(text)
         ok = result.ok

@@ -129,11 +129,13 @@ class Leases:
             taken.append(connection)
         return taken
 
-    async def take(self, shard: str, plan: Plan | None = None, *, for_tables: bool = False, primary: bool = False) -> Connection:
+    async def take(
+        self, shard: str, plan: Plan | None = None, *, for_tables: bool = False, primary: bool = False, writes: bool = False
+    ) -> Connection:
         """A connection to the shard with the session's settings, inside the session's transaction if it has one.
 
         `plan`: the statement that it is for. `for_tables`: for a statement that works on tables, to which a SET TRANSACTION for the next
-        transaction applies. `primary`: a replica could not answer it.
+        transaction applies. `primary`: a replica could not answer it. `writes`: for statements of the proxy's own that do.
         """
         connection = self.held.get(shard)
         if connection is None:
@@ -148,7 +150,7 @@ class Leases:
             self._lost(shard)
         elif plan is not None and self.on_replica(connection):
             _check_on_replica(plan)
-        connection.use = use_of(plan)
+        connection.use = Use.WRITE if writes else use_of(plan)
         await self.settled(connection)
         try:
             await self._prepare(connection, for_tables=for_tables)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from shardproxy.backends.engine import Connection
 from shardproxy.errors import COMMIT_UNKNOWN, TXN_LOST, TXN_SECOND_SHARD, ProxyError, ServerError
 from shardproxy.executor.leases import Leases
+from shardproxy.executor.reads import Use
 from shardproxy.executor.state import ClientState
 from shardproxy.protocol.flags import AUTOCOMMIT, IN_TRANSACTION
 
@@ -84,6 +85,8 @@ class Transaction:
 
     async def _finish(self, shard: str, sql: bytes, *, decides: bool) -> None:
         connection = self._leases.held[shard]
+        if decides:
+            connection.use = Use.WRITE
         if connection.closed:
             # Lost before the COMMIT was sent: the server has rolled back.
             self._leases.drop(connection)

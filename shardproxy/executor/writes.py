@@ -74,7 +74,7 @@ async def _open(leases: Leases, shards: list[str]) -> list[Connection]:
     connections: list[Connection] = []
     try:
         for shard in shards:
-            connections.append(await leases.take(shard, for_tables=True))
+            connections.append(await leases.take(shard, for_tables=True, writes=True))
             await connections[-1].query(b"START TRANSACTION")
     except BaseException:
         await _roll_back(leases, connections)

@@ -31,7 +31,11 @@ if TYPE_CHECKING:
     from shardproxy.session.session import Session
 
 # They speak of the client's connection, which is the proxy's own.
-_CLIENT_SIDE = frozenset(("wait_timeout", "interactive_timeout", "net_write_timeout", "net_read_timeout", "net_retry_count"))
+_CLIENT_SIDE = frozenset((
+    "wait_timeout", "interactive_timeout", "net_write_timeout", "net_read_timeout", "net_retry_count",
+    # What servers tell is for the proxy, which tells its clients of their sessions itself.
+    "session_track_system_variables", "session_track_schema", "session_track_state_change", "session_track_transaction_info",
+))  # fmt: skip
 # They would change what a merge must compute, or what replication carries.
 _REFUSED = NEVER_SET | {
     "sql_select_limit", "div_precision_increment", "sql_buffer_result", "max_sort_length", "old_mode", "low_priority_updates",
