@@ -182,3 +182,8 @@ class ConfigError(ShardproxyError):
         self.path = path
         self.faults = faults
         super().__init__(f"{path}: " + "; ".join(faults))
+
+
+def internal_error() -> ProxyError:
+    """What a client is told of a fault of the proxy itself, which is in the log."""
+    return ProxyError(INTERNAL, "internal error; the proxy's log has more", fatal=True)

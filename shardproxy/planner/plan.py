@@ -3,6 +3,7 @@ every statement of its shape, whatever its values, until the topology or the cat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -210,6 +211,10 @@ class Plan:
     def for_many_rows(self) -> Plan:
         """The same INSERT with any number of rows."""
         return self if self.insert is None else replace(self, insert=replace(self.insert, many=True))
+
+    def chose_ids(self, literals: Sequence[bytes]) -> bool:
+        """Whether the statement gave all its AUTO_INCREMENT values itself: the server then reports one that it did not choose."""
+        return self.auto_slots is not None and all(literals[slot].strip(b"'\"0.") for slot in self.auto_slots)
 
     @property
     def plain_read(self) -> bool:

@@ -33,6 +33,7 @@ from shardproxy.protocol.resultset import ColumnDefinition
 from shardproxy.protocol.wire_types import MalformedPacket, read_int
 from shardproxy.session.channel import CursorSink, Sink
 from shardproxy.session.hints import ReadHint, read_hint
+from shardproxy.session.texts import expanded
 
 if TYPE_CHECKING:
     from shardproxy.session.session import Session
@@ -277,7 +278,7 @@ def _cursor_sink(session: Session) -> CursorSink:
 
 async def prepared_text(session: Session, text: bytes) -> PreparedText:
     """A text with its parameters found. Raises `ProxyError` for what is too long, or cannot be prepared."""
-    text = session.expanded(text)
+    text = expanded(session.router, text)
     if len(text) > _LONG_BYTES:
         found = await asyncio.get_running_loop().run_in_executor(None, PreparedText.of, text)
     else:

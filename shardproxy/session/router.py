@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -168,6 +169,20 @@ class Router:
         if column.schema.decode("utf-8", "replace") in names:
             return column.in_schema(self.logical_schema.encode())
         return column
+
+    def in_logical_names(self, message: str) -> str:
+        """A server's message with the schema's name that clients know."""
+        for pool in self.backends.pools.values():
+            physical = pool.engine.schema
+            if physical != self.logical_schema and physical in message:
+                # As 'app_0', `app_0`.`t`, app_0.f
+                named = rf"(?<![\w$]){re.escape(physical)}(?=[.'`])"
+                message = re.sub(named, lambda _: self.logical_schema, message)
+        return message
+
+    def renamed(self, message: bytes) -> bytes:
+        """The same for a message as it came."""
+        return self.in_logical_names(message.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
     def administers(self, user: str) -> bool:
         """Whether a user has the right to administer the servers of whole schemas."""

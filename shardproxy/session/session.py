@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable, Coroutine
 from time import perf_counter
 from typing import Any
 
 from shardproxy.config.replication import read_mode_of
-from shardproxy.errors import INTERNAL, KILLED, PRIVILEGE, ProxyError, ServerError, ShardproxyError
+from shardproxy.errors import INTERNAL, KILLED, PRIVILEGE, ProxyError, ServerError, ShardproxyError, internal_error
 from shardproxy.executor.executor import Executor
 from shardproxy.executor.leases import Leases
 from shardproxy.executor.outcome import Outcome
@@ -34,9 +33,9 @@ from shardproxy.session.local import run_local
 from shardproxy.session.prepared import PreparedStatements
 from shardproxy.session.router import Router
 from shardproxy.session.short import ShortWay
-from shardproxy.session.texts import LONG_BYTES, LONG_SHAPE_BYTES, plan_beside, run_several, run_text
+from shardproxy.session.texts import LONG_BYTES, LONG_SHAPE_BYTES, expanded, plan_beside, run_several, run_text
 from shardproxy.session.variables import remember_user_variables
-from shardproxy.sql.fingerprint import expand_executable_comments, fingerprint
+from shardproxy.sql.fingerprint import fingerprint
 from shardproxy.sql.split import split_statements
 
 log = logging.getLogger(__name__)
@@ -100,7 +99,7 @@ class Session:
             self.send_error(error)
         except Exception:
             log.exception("internal error", extra={"client": self.state.thread_id})
-            self.send_error(_internal_error())
+            self.send_error(internal_error())
         self.finished()
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -116,7 +115,7 @@ class Session:
             raise
         except Exception:
             log.exception("internal error", extra={"client": self.state.thread_id})
-            self.send_error(_internal_error())
+            self.send_error(internal_error())
         self._task = None
         self.finished()
 
@@ -138,7 +137,7 @@ class Session:
                 if self.sets:
                     self.state.hint = read_hint(text)
                 if b"/*!" in text or b"/*M!" in text:
-                    self.statement = text = self.expanded(text)
+                    self.statement = text = expanded(self.router, text)
                     packet = encode_packet(b"\x03" + text, 0)
             if len(text) > LONG_BYTES:
                 self.start(run_text(self, text))
@@ -162,7 +161,7 @@ class Session:
             return
         except Exception:
             log.exception("internal error", extra={"client": self.state.thread_id})
-            self.send_error(_internal_error())
+            self.send_error(internal_error())
             self.finished()
             return
         self.start(self.run(plan, text, literals))
@@ -187,15 +186,6 @@ class Session:
         router = self.router
         opened = router.context.open
         return opened.shard if opened is not None and router.is_other(self.state.schema) else router.topology.default_shard
-
-    def expanded(self, text: bytes) -> bytes:
-        """A statement with what its executable comments say, where the shards' servers would execute it."""
-        if b"/*!" not in text and b"/*M!" not in text:
-            return text
-        catalog = self.router.catalog
-        numbers = ([*catalog.server_version.split("-")[0].split("."), "0", "0"])[:3]
-        version = int("".join(f"{int(n) if n.isdigit() else 0:02d}" for n in numbers))
-        return expand_executable_comments(text, catalog.flavour, version)
 
     async def run_prepared(self, plan: AnyPlan, call: PreparedCall) -> None:
         """Carry out an execution of a prepared statement and answer it."""
@@ -257,7 +247,7 @@ class Session:
             self._fail(error, sink)
         except Exception:
             log.exception("internal error", extra={"client": self.state.thread_id})
-            self.send_error(_internal_error())
+            self.send_error(internal_error())
         else:
             sink.sequence = outcome.sequence or sink.sequence
             self.end(plan, literals, outcome, sink)
@@ -273,7 +263,7 @@ class Session:
     def end(self, plan: AnyPlan, literals: list[bytes], outcome: Outcome, sink: Sink) -> None:
         """Send the packet that ends a response and remember what the session must know of it."""
         state = self.state
-        state.warnings = [(level, code, self._renamed(message)) for level, code, message in outcome.warning_list]
+        state.warnings = [(level, code, self.router.renamed(message)) for level, code, message in outcome.warning_list]
         state.error_count = sum(level == b"Error" for level, _, _ in outcome.warning_list)
         if outcome.rows >= 0:
             state.found_rows, state.row_count = outcome.rows, -1
@@ -286,7 +276,7 @@ class Session:
         state.row_count = outcome.affected
         if outcome.last_id >= 0:
             state.last_insert_id = outcome.last_id
-        elif outcome.insert_id and not (isinstance(plan, Plan) and _chose_ids(plan, literals)):
+        elif outcome.insert_id and not (isinstance(plan, Plan) and plan.chose_ids(literals)):
             state.last_insert_id = outcome.insert_id
         sink.send_ok(OkPacket(outcome.affected, outcome.insert_id, self._status(outcome), outcome.warnings, outcome.info))
 
@@ -323,7 +313,7 @@ class Session:
         state = self.state
         message = error.message
         if isinstance(error, ServerError):
-            message = self.in_logical_names(message)
+            message = self.router.in_logical_names(message)
             self.router.metrics.errors["server"] += 1
         else:
             self.router.metrics.errors[error.spec.id] += 1
@@ -345,19 +335,6 @@ class Session:
             self.router.metrics.errors[error.spec.id] += 1
         self.close()
         self.channel.close()
-
-    def in_logical_names(self, message: str) -> str:
-        """A server's message with the schema's name that the client knows."""
-        for pool in self.router.backends.pools.values():
-            physical = pool.engine.schema
-            if physical != self.router.logical_schema and physical in message:
-                # As 'app_0', `app_0`.`t`, app_0.f
-                named = rf"(?<![\w$]){re.escape(physical)}(?=[.'`])"
-                message = re.sub(named, lambda _: self.router.logical_schema, message)
-        return message
-
-    def _renamed(self, message: bytes) -> bytes:
-        return self.in_logical_names(message.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
     def answer(self, value: Any) -> bytes:
         """The session's own value as an SQL literal."""
@@ -418,15 +395,6 @@ class Session:
             task.add_done_callback(lambda _: self.leases.release_all())
         else:
             self.leases.release_all()
-
-
-def _chose_ids(plan: Plan, literals: list[bytes]) -> bool:
-    """Whether the statement gave all its AUTO_INCREMENT values itself: the server then reports one that it did not choose."""
-    return plan.auto_slots is not None and all(literals[slot].strip(b"'\"0.") for slot in plan.auto_slots)
-
-
-def _internal_error() -> ProxyError:
-    return ProxyError(INTERNAL, "internal error; the proxy's log has more", fatal=True)
 
 
 def _current_task() -> asyncio.Task[Any] | None:

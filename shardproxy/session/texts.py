@@ -11,18 +11,29 @@ from shardproxy.planner.cache import PlanCache
 from shardproxy.planner.plan import Plan
 from shardproxy.session.channel import Sink
 from shardproxy.session.hints import read_hint
-from shardproxy.sql.fingerprint import fingerprint, shape_within
+from shardproxy.sql.fingerprint import expand_executable_comments, fingerprint, shape_within
 from shardproxy.sql.rows import first_row_only, has_rows
 from shardproxy.sql.split import split_statements
 from shardproxy.sql.statement import MAX_READ_BYTES
 
 if TYPE_CHECKING:
+    from shardproxy.session.router import Router
     from shardproxy.session.session import Session
 
 # From these sizes on, reading and planning a statement is left to threads.
 LONG_BYTES = 16 * 1024
 LONG_SHAPE_BYTES = 2 * 1024
 HUGE_BYTES = 256 * 1024
+
+
+def expanded(router: Router, text: bytes) -> bytes:
+    """A statement with what its executable comments say, where the shards' servers would execute it."""
+    if b"/*!" not in text and b"/*M!" not in text:
+        return text
+    catalog = router.catalog
+    numbers = ([*catalog.server_version.split("-")[0].split("."), "0", "0"])[:3]
+    version = int("".join(f"{int(n) if n.isdigit() else 0:02d}" for n in numbers))
+    return expand_executable_comments(text, catalog.flavour, version)
 
 
 async def run_several(session: Session, statements: Sequence[bytes]) -> None:

@@ -8,12 +8,10 @@ session wants, so that it need not keep any; with user variables of its own it k
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from shardproxy.config.model import MODES
-from shardproxy.config.replication import read_mode_of
 from shardproxy.errors import PRIVILEGE, SYNTAX, UNKNOWN_CHARSET, UNSUPPORTED_SETTING, UNSUPPORTED_STATEMENT, ProxyError, ServerError
 from shardproxy.planner.template import pieces, session_value_edits, template_of
 from shardproxy.planner.words import NEVER_SET
@@ -22,6 +20,7 @@ from shardproxy.protocol.flags import DECIMAL_TYPES, FLOAT_TYPES, INTEGER_TYPES
 from shardproxy.protocol.packets import changed_variable
 from shardproxy.protocol.resultset import ColumnDefinition, parse_row
 from shardproxy.routing.render import quote, render
+from shardproxy.session.reading import READING, choose_reads
 from shardproxy.sql.fingerprint import fingerprint
 from shardproxy.sql.lexer import Kind, Token, skip_parentheses, unquote_name
 from shardproxy.sql.statement import Statement
@@ -42,8 +41,6 @@ _REFUSED = NEVER_SET | {
 }  # fmt: skip
 _HARMLESS = {"sql_select_limit": (b"DEFAULT", b"18446744073709551615"), "sql_auto_is_null": (b"0", b"OFF", b"DEFAULT")}
 MAX_ASSIGNMENTS = 256
-# How the session reads from replicas: the proxy's own variables.
-_READING = frozenset(("shardproxy_reads", "shardproxy_max_lag_ms"))
 _OF_SERVER = frozenset(("GLOBAL", "PERSIST", "PERSIST_ONLY"))
 # What servers tell clients of by default (session_track_system_variables).
 _TRACKED = frozenset(("character_set_client", "character_set_connection", "character_set_results", "time_zone"))
@@ -110,7 +107,7 @@ async def run_set(session: Session, statement: Statement) -> None:
     if wanted.autocommit is not None:
         await set_autocommit(session, wanted.autocommit)
     if wanted.reads:
-        _choose_reads(session, wanted.reads)
+        choose_reads(session, wanted.reads)
     if wanted.last_insert_id is not None:
         session.state.last_insert_id = wanted.last_insert_id
 
@@ -146,7 +143,7 @@ def _sort_out(session: Session, statement: Statement, parts: list[list[Token]]) 
             wanted.kept.append(assignment)
         elif assignment.name == "autocommit":
             wanted.autocommit = _boolean(value)
-        elif assignment.name in _READING:
+        elif assignment.name in READING:
             wanted.reads[assignment.name] = value
         elif assignment.name in _CLIENT_SIDE or (not whole and value.upper() in _HARMLESS.get(assignment.name, ())):
             continue
@@ -157,27 +154,6 @@ def _sort_out(session: Session, statement: Statement, parts: list[list[Token]]) 
         else:
             wanted.kept.append(assignment)
     return wanted
-
-
-def _choose_reads(session: Session, values: Mapping[str, bytes]) -> None:
-    """SET shardproxy_reads and shardproxy_max_lag_ms: until the session is reset they count before what tables and users ask."""
-    state = session.state
-    mode, lag_s = read_mode_of(session.router.loaded.config, state.user)
-    for name, raw in values.items():
-        value = raw.decode("latin-1").strip("'\"").lower()
-        if name == "shardproxy_reads":
-            if value == "default":
-                state.reads, state.reads_chosen = mode, False
-                continue
-            if value not in MODES:
-                raise ProxyError(UNSUPPORTED_SETTING, f"shardproxy_reads is one of {', '.join(MODES)}")
-            state.reads, state.reads_chosen = MODES[MODES.index(value)], True
-        elif value == "default":
-            state.max_lag_s = lag_s
-        elif value.isdigit() and int(value) > 0:
-            state.max_lag_s = int(value) / 1000
-        else:
-            raise ProxyError(UNSUPPORTED_SETTING, "shardproxy_max_lag_ms is a number of milliseconds")
 
 
 async def set_autocommit(session: Session, value: bool) -> None:
