@@ -110,6 +110,7 @@ class Operator:
         if not has.contains(members.told):
             report.left.append(f"{target.name} lacks acknowledged writes: clients were told of {members.told}, it has {has}")
             members.told = NOWHERE
+            members.lost = ""
         await self._take_over(target, report)
         return report
 

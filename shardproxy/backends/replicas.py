@@ -16,7 +16,7 @@ from time import perf_counter
 
 from shardproxy.backends.health import State
 from shardproxy.backends.probe import Probe
-from shardproxy.backends.roles import decide
+from shardproxy.backends.roles import Verdict, decide
 from shardproxy.backends.server import Server
 from shardproxy.balance import Balancer
 from shardproxy.errors import NO_PRIMARY, QUEUE_FULL, SPLIT_BRAIN, ProxyError
@@ -50,18 +50,23 @@ class ReadRules:
 class Mark:
     """What a session has seen of one shard, so that it never sees an older state.
 
-    `written` is the position of its writes; where a server did not tell it, `wrote_at` alone counts: the moment by which the last write
-    was acknowledged. `server` is the replica that it last read from, None for the primary, and `read_at` when.
+    `written` is the position of its writes and `wrote_at` when the last one was acknowledged; `untold_at` is when the last one was of
+    which the server did not tell the position. `server` is the replica that has all that the session has seen, None where only the
+    primary is known to, and `read_at` is when it last read.
     """
 
     written: Position | None = None
     wrote_at: float = float("-inf")
+    untold_at: float = float("-inf")
     server: Server | None = None
     read_at: float = float("-inf")
 
     def wrote(self, position: Position | None, now: float) -> None:
         """A write was acknowledged; `position` is what its server told of it, if it did."""
-        self.written = (self.written or NOWHERE).union(position) if position is not None else None
+        if position is not None:
+            self.written = position if self.written is None else self.written.union(position)
+        else:
+            self.untold_at = now
         self.wrote_at = now
 
 
@@ -82,6 +87,8 @@ class ReplicaSet:
         # Why nothing may be sent to the primary now, or ""; and what operators have asked for meanwhile.
         self.fault = ""
         self.split = False
+        # What is known to be missing on the primary, until an operator decides.
+        self.lost = ""
         self.held_back = ""
         self.waiting = 0
         self.on_switch: Callable[[Server, Server], None] | None = None
@@ -142,6 +149,8 @@ class ReplicaSet:
         if any(server.probe is None and server.pool.health.state is State.UP for server in self.servers):
             return  # not everybody has been asked yet
         verdict = decide(self.servers, self.primary, self.told)
+        if self.lost and not verdict.fault:
+            verdict = Verdict(verdict.primary, self.lost)
         if verdict.primary is not self.primary:
             self.switch(verdict.primary)
         if verdict.fault != self.fault:
@@ -167,6 +176,7 @@ class ReplicaSet:
     def switch(self, primary: Server) -> None:
         """Another server is the primary from now on. The old one gets nothing before it follows the new one."""
         old, self.primary = self.primary, primary
+        self.lost = ""
         old.ousted, primary.ousted = True, False
         # What was fresh was so in comparison to the old primary.
         self._history.clear()
@@ -254,6 +264,9 @@ class ReplicaSet:
     def on_probe(self, server: Server, probe: Probe, asked: float) -> None:
         """A server has told of itself."""
         server.probe = probe
+        if server is self.primary and not server.pool.health.usable and not probe.logged.contains(self.told):
+            # It was away, and has come back without what it had acknowledged: a replica may have it.
+            self.lost = f"{server.name} has lost writes that were acknowledged; promote a server that has them, or this one by force"
         server.probed_at = asked
         self.on_positions(server, probe.applied, probe.logged, asked)
         self.review()
@@ -322,7 +335,7 @@ def _has(server: Server, mark: Mark) -> bool:
     """Whether the writes of a mark can be read on a replica."""
     if server.fresh_at >= mark.wrote_at:
         return True
-    return mark.written is not None and server.applied.contains(mark.written)
+    return mark.written is not None and server.fresh_at >= mark.untold_at and server.applied.contains(mark.written)
 
 
 def _moment(entry: tuple[float, Position]) -> float:

@@ -116,6 +116,8 @@ class Server:
         return max(0.0, now - self.fresh_at)
 
     def learn(self, applied: Position, logged: Position) -> None:
-        """It has come so far."""
+        """It has come so far. One that has gone back, as after a restore, is not as fresh any more as it was."""
+        if not applied.contains(self.applied):
+            self.fresh_at = float("-inf")
         self.applied = applied
         self.logged = logged

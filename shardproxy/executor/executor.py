@@ -220,8 +220,11 @@ class Executor:
             try:
                 outcome = await self._once(plan, connection, text, sink, call)
             except ServerError as error:
-                leases.give(connection)
-                primary = leases.on_replica(connection) and error.errno in NOT_ON_REPLICAS and leases.free
+                unknown = leases.on_replica(connection) and error.errno in NOT_ON_REPLICAS and not sink.started
+                left = unknown and leases.leave_replica(connection)
+                if not left:
+                    leases.give(connection)
+                primary = unknown and (left or leases.free)
                 again = primary or self._helps_again(plan, connection, error, call, first=attempt == 1)
                 if sink.started or attempt == 3 or not again:
                     raise

@@ -40,6 +40,8 @@ class Leases:
         self._state = state
         self._metrics = metrics
         self._borrowed: set[Connection] = set()
+        # The connection on which the statement under way has begun the transaction.
+        self._begun: Connection | None = None
 
     @property
     def free(self) -> bool:
@@ -103,6 +105,7 @@ class Leases:
     def _try_replicated(self, shard: str, plan: Plan, key: bytes) -> Connection | None:
         found = self.reads.sets[shard]
         pool = self.pools[shard]
+        server = None
         if self.reads.from_replica(plan):
             server = self.reads.choose(found, plan, key)
             if server is None:
@@ -112,9 +115,10 @@ class Leases:
             return None
         connection = pool.try_acquire(self._state.kind)
         if connection is not None:
-            connection.use = use_of(plan)
-            if connection.use is Use.READ and pool.server is not None:
-                pool.server.reads += 1
+            connection.use = use_of(plan) if server is None else self.reads.use_on(server, plan)
+        elif server is not None:
+            # Choosing takes a turn: whoever has to open the connection shall not take another one.
+            self.reads.chosen[shard] = (plan, server)
         return connection
 
     def try_take_all(self, shards: Iterable[str], plan: Plan) -> list[Connection] | None:
@@ -150,7 +154,10 @@ class Leases:
             self._lost(shard)
         elif plan is not None and self.on_replica(connection):
             _check_on_replica(plan)
-        connection.use = Use.WRITE if writes else use_of(plan)
+        if writes:
+            connection.use = Use.WRITE
+        elif connection.use is not Use.READ_ANY:
+            connection.use = use_of(plan)
         await self.settled(connection)
         try:
             await self._prepare(connection, for_tables=for_tables)
@@ -178,7 +185,7 @@ class Leases:
                         raise
                     found.failed(server, error.detail)
                 else:
-                    server.reads += 1
+                    connection.use = self.reads.use_on(server, plan)
                     return connection
         until = perf_counter() + found.rules.write_wait_s
         while True:
@@ -192,7 +199,7 @@ class Leases:
                     raise
                 found.doubt(error.detail)
             else:
-                server.reads += use_of(plan) is Use.READ
+                connection.use = use_of(plan)
                 return connection
 
     def replica_failed(self, connection: Connection, reason: str) -> None:
@@ -207,6 +214,20 @@ class Leases:
         if found is None or self.on_replica(connection) or error.errno not in READ_ONLY_ERRNOS or "read" not in error.message.lower():
             return False
         found.doubt("is read-only")
+        return True
+
+    def leave_replica(self, connection: Connection) -> bool:
+        """The first statement of a READ ONLY transaction cannot be answered by the replica: begin it elsewhere. False where it was not
+        the first."""
+        shard = connection.shard
+        if self._begun is not connection or not self.on_replica(connection) or self.savepoints:
+            return False
+        self._begun = None
+        self.began.discard(shard)
+        if self.held.get(shard) is connection:
+            del self.held[shard]
+        connection.use = Use.OTHER
+        connection.pool.release_dirty(connection)
         return True
 
     def on_replica(self, connection: Connection) -> bool:
@@ -231,6 +252,7 @@ class Leases:
             self._borrowed.discard(connection)
             self.began.add(connection.shard)
             state.in_transaction = True
+            self._begun = connection
             for savepoint in self.savepoints.values():
                 await connection.query(savepoint)
         elif for_tables and not state.wants_transaction and state.next_characteristics:
@@ -266,6 +288,7 @@ class Leases:
 
     def give(self, connection: Connection) -> None:
         """The statement is over; the connection is clean but for what the session holds it for."""
+        self._begun = None
         if connection.pool.server is not None:
             self.reads.note(connection)
         if connection in self._borrowed:
@@ -274,6 +297,14 @@ class Leases:
                 connection.pool.release_dirty(connection)
             else:
                 connection.pool.release(connection)
+
+    def give_back(self, connection: Connection, plan: Plan) -> None:
+        """A connection that was taken for nothing; the long way goes to the same server."""
+        server = connection.pool.server
+        connection.use = Use.OTHER
+        self.give(connection)
+        if server is not None and self.on_replica(connection):
+            self.reads.chosen[connection.shard] = (plan, server)
 
     def drop(self, connection: Connection, kill: bool = True) -> None:
         """The connection cannot be used again."""

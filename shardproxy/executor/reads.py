@@ -22,6 +22,8 @@ class Use(IntEnum):
     OTHER = 0
     READ = 1
     WRITE = 2
+    # A read that may see an older state than the ones before it.
+    READ_ANY = 3
 
 
 def use_of(plan: Plan | None) -> Use:
@@ -34,12 +36,14 @@ def use_of(plan: Plan | None) -> Use:
 class Reads:
     """One session's view. `sets` are the shards with replicas."""
 
-    __slots__ = ("_marks", "_state", "sets")
+    __slots__ = ("_marks", "_state", "chosen", "sets")
 
     def __init__(self, sets: Mapping[str, ReplicaSet], state: ClientState) -> None:
         self.sets = sets
         self._state = state
         self._marks: dict[str, Mark] = {}
+        # What was chosen for a statement that then found no connection at hand: by shard, with its plan.
+        self.chosen: dict[str, tuple[Plan, Server]] = {}
 
     def forget(self) -> None:
         """The session was reset: it is a new one."""
@@ -48,6 +52,10 @@ class Reads:
     def from_replica(self, plan: Plan | None) -> bool:
         """Whether a statement may be answered by a replica at all."""
         return plan is not None and plan.replica and self._mode(plan)[0] != "primary"
+
+    def use_on(self, server: Server, plan: Plan) -> Use:
+        """What a connection to a replica is taken for."""
+        return Use.READ_ANY if self._mode(plan)[0] == "eventual" else use_of(plan)
 
     def choose(self, found: ReplicaSet, plan: Plan, key: bytes) -> Server | None:
         """A replica that may be read at once, or None."""
@@ -62,6 +70,9 @@ class Reads:
 
     async def find(self, found: ReplicaSet, plan: Plan, key: bytes) -> Server | None:
         """The same, after waiting a moment for one to be far enough; None: the primary has to answer."""
+        before = self.chosen.pop(found.shard, None)
+        if before is not None and before[0] is plan and before[1].serves_reads():
+            return before[1]
         server = self.choose(found, plan, key)
         mode, lag_s = self._mode(plan)
         if server is not None or mode == "eventual":
@@ -77,6 +88,7 @@ class Reads:
             return
         found = self.sets[connection.shard]
         now = perf_counter()
+        self.chosen.pop(connection.shard, None)
         mark = self._mark(connection.shard)
         if connection.position or connection.use is Use.WRITE:
             position = Position.parse(connection.position) if connection.position else None
@@ -84,10 +96,14 @@ class Reads:
             found.acknowledge(position, now)
             connection.position = ""
         if connection.use:
+            if connection.use is not Use.WRITE:
+                server.reads += 1
             if server is found.primary:
                 mark.server = None
             else:
-                mark.server = server
+                if server is not mark.server:
+                    # Of a replica that was read as it happened to be, nothing is known of what the session had seen before.
+                    mark.server = None if connection.use is Use.READ_ANY else server
                 server.observe_latency(now - connection.started_at, now)
             mark.read_at = now
             connection.use = Use.OTHER

@@ -89,9 +89,12 @@ def build_plan(statement: Statement, context: PlanContext, *, selected: bool = T
 
 def _for_replicas(statement: Statement, context: PlanContext, plan: Plan) -> Plan:
     """Whether replicas may answer a question, and how strict its tables are about it."""
-    if plan.kind is not Kind.SELECT or not plan.plain_read or not plan.tables or needs_primary(statement):
+    if plan.kind is not Kind.SELECT or not plan.tables:
         return plan
     if {name.lower() for name in function_names(statement.tokens)} & context.catalog.routines:
+        # It may write.
+        return replace(plan, writes=True)
+    if not plan.plain_read or needs_primary(statement):
         return plan
     asked = [mode for mode in (context.topology.rule(name).reads for name in plan.tables) if mode]
     return replace(plan, replica=True, reads=min(asked, key=MODES.index, default=None))

@@ -109,14 +109,20 @@ def told_position(changes: bytes) -> str:
         if at > len(changes):
             raise MalformedPacket("a session change is cut short")
         if kind == _GTIDS:
-            length, text = read_lenenc_int(changes, start + 1)
-            found = changes[text : text + length].decode("ascii", "replace")
+            value, _ = _string(changes, start + 1, at)
+            found = value.decode("ascii", "replace")
         elif kind == _SYSTEM_VARIABLES:
             while start < at:
-                length, text = read_lenenc_int(changes, start)
-                name, start = changes[text : text + length], text + length
-                length, text = read_lenenc_int(changes, start)
-                value, start = changes[text : text + length], text + length
+                name, start = _string(changes, start, at)
+                value, start = _string(changes, start, at)
                 if name == b"last_gtid":
                     found = value.decode("ascii", "replace")
     return found
+
+
+def _string(changes: bytes, start: int, end: int) -> tuple[bytes, int]:
+    """A string with its length before it, which ends before `end`; and where it ends."""
+    length, text = read_lenenc_int(changes, start)
+    if text + length > end:
+        raise MalformedPacket("a session change is longer than it says")
+    return changes[text : text + length], text + length

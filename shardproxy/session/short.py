@@ -109,7 +109,7 @@ class ShortWay:
             return False
         statement = connection.prepared(prepared[0])
         if statement is None:
-            self._leases.give(connection)
+            self._leases.give_back(connection, plan)
             return False
         self._call = call
         self._literals = call.literals if plan.auto_slots is not None else _NO_LITERALS
