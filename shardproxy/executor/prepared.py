@@ -12,7 +12,7 @@ from shardproxy.planner.template import LimitSum, SessionValue
 from shardproxy.protocol.binary import Values, build_execute, renumbered_execute
 from shardproxy.protocol.framing import encode_packet
 from shardproxy.routing.render import Answer
-from shardproxy.sql.fingerprint import fingerprint_prepared
+from shardproxy.sql.fingerprint import QUOTED_MARK, fingerprint_prepared
 from shardproxy.sql.parameters import count_literal, count_marks, literal
 from shardproxy.sql.statement import MAX_READ_BYTES
 
@@ -46,7 +46,7 @@ class PreparedText:
             raise ProxyError(TOO_COMPLEX, f"the statement is longer than {MAX_READ_BYTES} bytes, not counting its literals")
         parameters = tuple(i for i, slot in enumerate(slots) if slot is None)
         counts = count_marks(shape) if parameters else frozenset()
-        pieces, in_order = tuple(shape.split(b"?")), range(len(parameters))
+        pieces, in_order = tuple(part.replace(QUOTED_MARK, b"?") for part in shape.split(b"?")), range(len(parameters))
         numbers = {slot: number for number, slot in enumerate(parameters)}
         return cls(text, shape, tuple(slots), parameters, counts, pieces, in_order, numbers)
 

@@ -14,6 +14,8 @@ import re
 from typing import Final
 
 MARK: Final = b"?"
+# What stands for a `?` inside of a quoted name, so that a mark is always a literal's: bytes that no name has.
+QUOTED_MARK: Final = b"\x1a\x01\x1a"
 
 _STRING: Final = rb"""'(?:[^'\\]++|\\.?+|'')*+'"""
 _NUMBER: Final = rb"(?:0[xX][0-9a-fA-F]++|[0-9]++(?:\.[0-9]*+)?(?:[eE][+-]?[0-9]++)?)"
@@ -92,7 +94,7 @@ def _with_comments(text: bytes) -> tuple[bytes, list[bytes]]:
             literals.append(literal)
             shape.append(MARK)
         elif kept[:1] == b"`" or kept[:3] == b"/*+":
-            shape.append(kept)
+            shape.append(kept.replace(MARK, QUOTED_MARK) if MARK in kept else kept)
         else:
             shape.append(b" ")
         shape.append(parts[i + 2])

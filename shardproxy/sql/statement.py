@@ -14,7 +14,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import TokenType
 
 from shardproxy.errors import SYNTAX, TOO_COMPLEX, ProxyError
-from shardproxy.sql.fingerprint import MARK
+from shardproxy.sql.fingerprint import MARK, QUOTED_MARK
 from shardproxy.sql.lexer import Token, tokenize
 
 # Beyond this the parser would hold up every other client for too long. Lists behind IN and rows of INSERT do not count.
@@ -61,6 +61,8 @@ class Statement:
         if len(shape) > max_bytes:
             raise ProxyError(TOO_COMPLEX, f"the statement is longer than {max_bytes} bytes, not counting its literals")
         texts = shape.decode("latin-1").split(MARK.decode())
+        if QUOTED_MARK in shape:
+            texts = [text.replace(QUOTED_MARK.decode(), MARK.decode()) for text in texts]
         if len(texts) != len(literals) + 1:
             raise ProxyError(SYNTAX, "You have an error in your SQL syntax near '?'")
         self._shape = shape

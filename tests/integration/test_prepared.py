@@ -253,7 +253,6 @@ def test_value_that_is_no_number_breaks_nothing(client: BinaryClient, value: str
     assert client.query(b"SELECT 1") == [(b"1",)]
 
 
-@pytest.mark.xfail(strict=True, reason="a question mark in backticks is taken for a parameter")
 def test_mark_inside_a_quoted_name_is_none(client: BinaryClient) -> None:
     """Nor in a string or a comment."""
     sql = "SELECT uid AS `a?b`, '?' /* ? */ FROM users WHERE uid = ? -- ?"
