@@ -1,7 +1,8 @@
 """The failures that are known: `known.toml`, each with its reason."""
 
+import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -11,7 +12,7 @@ _FILE = Path(__file__).with_name("known.toml")
 
 @dataclass(frozen=True)
 class Known:
-    """A check that fails through the proxy; `program` is a pattern of ids, `targets` those where it fails."""
+    """A check that fails through the proxy or another one; `program` is a pattern of ids, `targets` those where it fails."""
 
     program: str
     check: str
@@ -26,6 +27,15 @@ class Known:
 def load_known(path: Path = _FILE) -> list[Known]:
     """All entries."""
     return list(_entries(path))
+
+
+def explained(known: Sequence[Known], program: str, check: str, target: str, error: str) -> str:
+    """A failure for readers: where it has a reason, that one and the proxy's ids, for every driver words the same error in its own way."""
+    reasons = [entry.reason for entry in known if entry.covers(program, check, target)]
+    if not reasons:
+        return error
+    ids = sorted(set(re.findall(r"\bSP\d{4}\b", error)))
+    return f"{reasons[0]} ({', '.join(ids)})" if ids else reasons[0]
 
 
 def _entries(path: Path) -> Iterator[Known]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from tests.compat.known import Known, explained
 from tests.compat.notes import Notes, plain
 from tests.compat.outcome import OK
 from tests.compat.results import PAIRS, PEERS, Row
@@ -20,15 +21,15 @@ that runs: `python -m tests.compat --against HOST:PORT --as 'ProxySQL VERSION' -
 _SERVERS = {"direct": "MariaDB itself", "mysql": "MySQL itself"}
 
 
-def comparison(rows: Sequence[Row]) -> str:
+def comparison(rows: Sequence[Row], known: Sequence[Known]) -> str:
     """A table for each kind of server that another proxy was measured before; nothing where none was."""
-    tables = [_table(base, [row for row in rows if base in row.targets]) for base in PAIRS]
+    tables = [_table(base, [row for row in rows if base in row.targets], known) for base in PAIRS]
     measured = any(tables)
     has_proxysql = any(label.lower().startswith("proxysql") for row in rows for label in row.labels.values())
     return "\n".join([_INTRODUCTION, *filter(None, tables), *([] if has_proxysql else [_NO_PROXYSQL])]) if measured else ""
 
 
-def _table(base: str, rows: Sequence[Row]) -> str:
+def _table(base: str, rows: Sequence[Row], known: Sequence[Known]) -> str:
     peers = sorted({target for row in rows for target in row.labels if PEERS.get(target, "direct") == base})
     if not peers:
         return ""
@@ -37,7 +38,7 @@ def _table(base: str, rows: Sequence[Row]) -> str:
     notes = Notes()
     lines = ["| | " + " | ".join(columns.values()) + " |", "|---|" + "---|" * len(columns)]
     for row in rows:
-        cells = [_cell(row, base, target, notes) for target in columns]
+        cells = [_cell(row, base, target, notes, known) for target in columns]
         lines.append(f"| {row.heading}: {row.name} {row.version}".rstrip() + " | " + " | ".join(cells) + " |")
     lines.append("| all | " + " | ".join(_total(rows, base, target) for target in columns) + " |")
     return "\n".join([*lines, "", *notes.lines(), f"\nMeasured {max(row.day for row in rows)}.\n"])
@@ -48,11 +49,15 @@ def _label(peer: str, rows: Sequence[Row]) -> str:
     return plain(max((row.day, row.labels[peer]) for row in rows if peer in row.labels)[1])
 
 
-def _cell(row: Row, base: str, target: str, notes: Notes) -> str:
+def _cell(row: Row, base: str, target: str, notes: Notes, known: Sequence[Known]) -> str:
     if target not in row.targets:
         return "–"
     verdicts = row.compared(base, target)
-    failed = [f"`{check}` {notes.number(verdict.detail)}" for check, verdict in verdicts.items() if verdict.status != OK]
+    failed = [
+        f"`{check}` {notes.number(explained(known, row.id, check, target, verdict.detail))}"
+        for check, verdict in verdicts.items()
+        if verdict.status != OK
+    ]
     count = str(len(verdicts) - len(failed))
     return f"{count}, not {', '.join(failed)}" if failed else count
 

@@ -3,9 +3,9 @@
 import itertools
 from collections.abc import Iterable, Sequence
 
-from tests.compat.known import Known
+from tests.compat.known import Known, explained
 from tests.compat.notes import Notes, plain
-from tests.compat.outcome import CHECKS, FAIL, OK, Outcome, Verdict
+from tests.compat.outcome import CHECKS, FAIL, OK, Outcome
 from tests.compat.peers import comparison
 from tests.compat.results import PAIRS, Row
 
@@ -61,7 +61,7 @@ def document(rows: Iterable[Row], known: Sequence[Known]) -> str:
         members = list(group)
         bases = [base for base in PAIRS if base == "direct" or any(target in row.targets for row in members for target in PAIRS[base])]
         parts += ["\n".join(_language(heading, members, base, known)) for base in bases]
-    return "\n".join([*parts, *filter(None, [comparison(ordered)])])
+    return "\n".join([*parts, *filter(None, [comparison(ordered, known)])])
 
 
 def _language(heading: str, rows: Sequence[Row], base: str, known: Sequence[Known]) -> list[str]:
@@ -90,10 +90,5 @@ def _cell(row: Row, check: str, base: str, notes: Notes, known: Sequence[Known])
     if failed:
         target, verdict = next(iter(failed.items()))
         mark = "sharded fails" if set(failed) == {"sharded"} and "proxy" in behind else "fails"
-        return f"**{mark}** {notes.number(_explained(row, check, target, verdict, known))}"
+        return f"**{mark}** {notes.number(explained(known, row.id, check, target, verdict.detail))}"
     return "ok" if any(verdict.status == OK for verdict in behind.values()) else "–"
-
-
-def _explained(row: Row, check: str, target: str, verdict: Verdict, known: Sequence[Known]) -> str:
-    reasons = [entry.reason for entry in known if entry.covers(row.id, check, target)]
-    return f"{verdict.detail} ({reasons[0]})" if reasons else verdict.detail

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.compat import report, results
-from tests.compat.known import Known, load_known
+from tests.compat.known import Known, explained, load_known
 from tests.compat.manifest import BadManifest, Program, load_file, load_programs
 from tests.compat.options import parse_options
 from tests.compat.outcome import CHECKS, FAIL, OK, SKIP, Outcome, Verdict, run_program
@@ -54,7 +54,7 @@ def test_known_failures_name_what_is_there() -> None:
     ids = [program.id for program in load_programs()]
     for entry in load_known():
         assert entry.check in CHECKS
-        assert set(entry.targets) <= {"proxy", "sharded", "mysql-proxy"}
+        assert set(entry.targets) <= {"proxy", "sharded", "mysql-proxy", "router", "mysql-router"}
         assert any(entry.covers(program, entry.check, entry.targets[0]) for program in ids), entry
 
 
@@ -156,8 +156,16 @@ def test_the_document(program: Program) -> None:
     assert "| `keys` | **sharded fails** [2] |" in lines
     assert "| `kill` | **fails** [3] |" in lines
     assert "| `large` | – |" in lines
-    assert "3. no kill (left for later)" in lines
+    assert "3. left for later" in lines
     assert "- other: not available here: there is no tongue" in lines
+
+
+def test_a_reason_goes_for_the_error_of_every_driver() -> None:
+    """By the proxy's own id, where the error has one."""
+    known = [Known("tongue/*", "keys", ("sharded",), "left for later")]
+    assert explained(known, "tongue/a", "keys", "sharded", "DriverError: SP1501: no, SP1501") == "left for later (SP1501)"
+    assert explained(known, "tongue/b", "keys", "sharded", "gone") == "left for later"
+    assert explained(known, "tongue/a", "keys", "proxy", "SP1501: no") == "SP1501: no"
 
 
 def test_other_proxies_in_the_document(program: Program) -> None:
