@@ -321,7 +321,9 @@ class ReplicaSet:
         self._readmit()
         now = perf_counter()
         serving = [server for server in self.replicas() if server.serves_reads()]
-        near = [server for server in serving if server.lag_s(now) <= self.rules.max_replica_lag_s]
+        # While the primary is away, nobody can be behind what it had last told.
+        last = self._history[-1][0] if self._history else float("inf")
+        near = [server for server in serving if server.fresh_at >= last or server.lag_s(now) <= self.rules.max_replica_lag_s]
         # All being far behind is no reason to send everything to the primary: the nearest one stays.
         before = self.eligible
         self.eligible = near or [min(serving, key=lambda server: server.lag_s(now))] if serving else []
