@@ -124,8 +124,8 @@ class Connection(Protocol):
     `status` are the status bits of its last answer. `on_progress`, where the connection relays, is called when more of a `send`'s
     answer has come and when the connection is lost; `on_writable` when it is no longer `congested`. `killing` is there while a
     `cancel` is under way: until it is done nobody else may use the connection. `dirty`: it must be reset before anyone else gets it.
-    `position` is what the server has told of its last write (see `protocol.gtid`), until somebody takes note of it. `use` is for whom
-    has the connection. `pool` is the one it belongs to.
+    `position` is what the server has told of its last write (see `protocol.gtid`), until somebody takes note of it;
+    `tracks_variables`: it does so as MariaDB does. `use` is for whom has the connection. `pool` is the one it belongs to.
     """
 
     shard: str
@@ -141,6 +141,7 @@ class Connection(Protocol):
     killing: asyncio.Future[None] | None
     dirty: bool
     position: str
+    tracks_variables: bool
     use: int
     pool: Pool
 

@@ -63,6 +63,7 @@ class MySQLConnection(asyncio.Protocol):
         self.pool: Pool
         # What makes the server tell of positions; forgotten by a reset.
         self.tracking = b""
+        self.tracks_variables = False
         # Counts commands, so that a late KILL can tell whether it still concerns the same one.
         self.generation = 0
         self.congested = False

@@ -111,7 +111,8 @@ class MySQLEngine:
         connection = MySQLConnection(self.shard, self.schema, kind, writer.transport, thread_id, self._kill_later, self.settings.statements)
         connection.on_cancel = self._cancel_later
         if self.tracks:
-            connection.tracking = _TRACK_MARIADB if "mariadb" in version.lower() else _TRACK_MYSQL
+            connection.tracks_variables = "mariadb" in version.lower()
+            connection.tracking = _TRACK_MARIADB if connection.tracks_variables else _TRACK_MYSQL
         # What it is set to so far.
         connection.kind = (kind[0], DEFAULT_KIND[1], "", ANY_SCHEMA, ())
         # A StreamWriter that is collected closes its transport.

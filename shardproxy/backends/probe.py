@@ -12,7 +12,8 @@ from shardproxy.errors import ServerError
 from shardproxy.protocol.gtid import NOWHERE, Position
 from shardproxy.protocol.resultset import parse_row
 
-_MARIADB: Final = b"SELECT @@GLOBAL.read_only, @@GLOBAL.gtid_slave_pos, @@GLOBAL.gtid_binlog_pos"
+# The binary log's state has the last number of each server, its position only the last of all.
+_MARIADB: Final = b"SELECT @@GLOBAL.read_only, @@GLOBAL.gtid_slave_pos, @@GLOBAL.gtid_binlog_state"
 _MYSQL: Final = b"SELECT @@GLOBAL.read_only OR @@GLOBAL.super_read_only, @@GLOBAL.gtid_executed, @@GLOBAL.gtid_executed"
 _MAX_AGENT_BYTES: Final = 4096
 # An agent that is slower says nothing: a check must not take a server out because of its agent.
@@ -24,7 +25,8 @@ _ACCESS_DENIED: Final = frozenset((1227, 1045, 1142))
 class Probe:
     """What one server has said. `applied` is what readers of it can see of what came by replication; `logged` besides has what it
     has written itself, some of which readers may see only a moment later. `source` is where it replicates from, as host:port, or "".
-    `lag_s` is the server's own figure, where it gives one; `fault` says why replication stands still, or is ""."""
+    `running` is whether replication runs, as far as the account may see it. `lag_s` is the server's own figure, where it gives one; `fault`
+    says why replication stands still, or is ""."""
 
     read_only: bool
     applied: Position = NOWHERE
@@ -60,7 +62,7 @@ class Prober:
             applied,
             logged,
             f"{status['Host']}:{status['Port']}" if status else "",
-            bool(status) and status.get("IO") == "Yes" and status.get("SQL") == "Yes",
+            self.blind or (bool(status) and status.get("IO") == "Yes" and status.get("SQL") == "Yes"),
             float(status["Behind"]) if status.get("Behind") else None,
             _fault(status),
             reported,

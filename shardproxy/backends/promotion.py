@@ -107,7 +107,7 @@ class Operator:
         except (ProxyError, ServerError) as error:
             report.left.append(f"{old.name} could not be made read-only ({error}): it must not come back writable")
         has = await self._logged(target)
-        if not has.contains(members.told):
+        if not has.holds(members.told):
             report.left.append(f"{target.name} lacks acknowledged writes: clients were told of {members.told}, it has {has}")
             members.told = NOWHERE
             members.lost = ""
@@ -158,7 +158,7 @@ class Operator:
         connection, prober = await self._connect(server)
         try:
             async with asyncio.timeout(_CATCH_UP_S):
-                while not (await prober.positions(connection))[0].contains(wanted):  # noqa: ASYNC110 - the server has to be asked
+                while not _reached(*await prober.positions(connection), wanted):  # noqa: ASYNC110 - the server has to be asked
                     await asyncio.sleep(_POLL_S)
         finally:
             connection.abort(kill=False)
@@ -187,3 +187,7 @@ class Operator:
             connection.abort(kill=False)
             raise
         return connection, prober
+
+
+def _reached(applied: Position, logged: Position, wanted: Position) -> bool:
+    return applied.contains(wanted) and logged.holds(wanted)

@@ -90,6 +90,7 @@ class ReplicaSet:
         # What is known to be missing on the primary, until an operator decides.
         self.lost = ""
         self.held_back = ""
+        self._doubted_at = 0.0
         self.waiting = 0
         self.on_switch: Callable[[Server, Server], None] | None = None
         self._history: list[tuple[float, Position]] = []
@@ -136,6 +137,7 @@ class ReplicaSet:
     def doubt(self, reason: str) -> None:
         """The primary has refused a connection or a write: let statements wait until the servers have been asked."""
         self.fault = self.fault or f"{self.primary.name}: {reason}"
+        self._doubted_at = perf_counter()
         for server in self.servers:
             server.pool.checker.poke()
 
@@ -148,6 +150,8 @@ class ReplicaSet:
         """Decide anew who the primary is."""
         if any(server.probe is None and server.pool.health.state is State.UP for server in self.servers):
             return  # not everybody has been asked yet
+        if self.fault and self.primary.probed_at < self._doubted_at and self.primary.pool.health.usable:
+            return  # the primary itself has not been asked since
         verdict = decide(self.servers, self.primary, self.told)
         if self.lost and not verdict.fault:
             verdict = Verdict(verdict.primary, self.lost)
@@ -191,7 +195,8 @@ class ReplicaSet:
         """A former primary that has become a replica of the new one, and has nothing that the new one lacks, is one of them again."""
         for server in self.servers:
             probe = server.probe
-            if server.ousted and probe is not None and probe.read_only and probe.running and self.primary.logged.contains(server.logged):
+            follows = probe is not None and probe.read_only and probe.running and server.fresh_at > float("-inf")
+            if server.ousted and follows and self.primary.logged.holds(server.logged):
                 server.ousted = False
                 log.warning("the former primary follows", extra={"shard": self.shard, "server": server.name})
 
@@ -264,7 +269,7 @@ class ReplicaSet:
     def on_probe(self, server: Server, probe: Probe, asked: float) -> None:
         """A server has told of itself."""
         server.probe = probe
-        if server is self.primary and not server.pool.health.usable and not probe.logged.contains(self.told):
+        if server is self.primary and not server.pool.health.usable and not probe.logged.holds(self.told):
             # It was away, and has come back without what it had acknowledged: a replica may have it.
             self.lost = f"{server.name} has lost writes that were acknowledged; promote a server that has them, or this one by force"
         server.probed_at = asked
@@ -289,7 +294,7 @@ class ReplicaSet:
         low, high = bisect_right(history, server.fresh_at, key=_moment), len(history)
         while low < high:
             middle = (low + high) // 2
-            if server.applied.contains(history[middle][1]):
+            if _covers(server, history[middle][1]):
                 server.fresh_at = history[middle][0]
                 low = middle + 1
             else:
@@ -337,7 +342,12 @@ def _has(server: Server, mark: Mark) -> bool:
     """Whether the writes of a mark can be read on a replica."""
     if server.fresh_at >= mark.wrote_at:
         return True
-    return mark.written is not None and server.fresh_at >= mark.untold_at and server.applied.contains(mark.written)
+    return mark.written is not None and server.fresh_at >= mark.untold_at and _covers(server, mark.written)
+
+
+def _covers(server: Server, position: Position) -> bool:
+    """Whether readers of a server can see all of a position, in the history that it is a position of."""
+    return server.applied.contains(position) and server.logged.holds(position)
 
 
 def _moment(entry: tuple[float, Position]) -> float:

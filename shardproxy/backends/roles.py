@@ -59,6 +59,6 @@ def decide(members: Sequence[M], current: M, acknowledged: Position) -> Verdict[
     if not writable:
         return Verdict(current, f"{current.name} {current.trouble}")
     [found] = writable
-    if found is not current and not found.logged.contains(acknowledged):
+    if found is not current and not found.logged.holds(acknowledged):
         return Verdict(current, f"{found.name} takes writes but lacks some that were acknowledged; {current.name} {current.trouble}")
     return Verdict(found)

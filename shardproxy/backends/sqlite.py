@@ -53,6 +53,7 @@ class SQLiteConnection:
         self.congested = False
         self.dirty = False
         self.position = ""
+        self.tracks_variables = False
         self.use = 0
         self.pool: Pool
         self.busy = False

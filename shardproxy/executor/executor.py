@@ -13,7 +13,7 @@ from shardproxy.executor.ddl import run_ddl
 from shardproxy.executor.leases import Leases
 from shardproxy.executor.outcome import Outcome, ResultSink
 from shardproxy.executor.prepared import STALE_ERRNOS, PreparedCall, PreparedText, prepared_packet
-from shardproxy.executor.relay import fetch_found_rows, fetch_last_id, fetch_warnings, forward, forward_command
+from shardproxy.executor.relay import fetch_found_rows, fetch_last_id, fetch_position, fetch_warnings, forward, forward_command
 from shardproxy.executor.scatter import ScatterRead
 from shardproxy.executor.state import ClientState
 from shardproxy.executor.system import system_read
@@ -281,6 +281,8 @@ class Executor:
             outcome.found = await fetch_found_rows(connection)
         # Any other question would make the server forget the warnings.
         await fetch_warnings(connection, outcome)
+        if plan.writes and outcome.rows >= 0 and connection.pool.server is not None:
+            await fetch_position(connection)
         if plan.asks_id:
             await fetch_last_id(connection, outcome)
         elif plan.unknown_ids and outcome.insert_id:

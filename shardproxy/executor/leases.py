@@ -273,8 +273,15 @@ class Leases:
         connection = self.held.get(shard)
         if connection is not None and not connection.closed:
             return await _described(await self.settled(connection), text)
-        pool = self.pools[shard]
-        connection = await pool.acquire(self._state.kind)
+        found = self.reads.sets.get(shard)
+        if found is None:
+            connection = await self.pools[shard].acquire(self._state.kind)
+        elif found.has_primary or not found.eligible:
+            connection = await self._acquire_replicated(found, None, primary=True)
+        else:
+            # Replicas know the tables too.
+            connection = await found.eligible[0].pool.acquire(self._state.kind)
+        pool = connection.pool
         try:
             described = await _described(connection, text)
         except ServerError:

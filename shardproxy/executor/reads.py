@@ -60,7 +60,7 @@ class Reads:
     def choose(self, found: ReplicaSet, plan: Plan, key: bytes) -> Server | None:
         """A replica that may be read at once, or None."""
         mode, lag_s = self._mode(plan)
-        if not key and found.rules.balancer.uses_key:
+        if not (key and found.rules.by_key) and found.rules.balancer.uses_key:
             key = self._state.host.encode()
         if mode == "eventual":
             return found.any_replica(key)
@@ -79,7 +79,9 @@ class Reads:
             return server
         own = self._mark(found.shard)
         mark = found.acknowledged if mode == "global" else own
-        return await found.catch_up(mark, own, key or self._state.host.encode(), lag_s if mode == "bounded" else None)
+        if not (key and found.rules.by_key):
+            key = self._state.host.encode()
+        return await found.catch_up(mark, own, key, lag_s if mode == "bounded" else None)
 
     def note(self, connection: Connection) -> None:
         """A statement on this connection is over, or its transaction: remember what the session has written or seen by that."""

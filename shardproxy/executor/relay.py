@@ -161,6 +161,14 @@ async def fetch_last_id(connection: Connection, outcome: Outcome) -> None:
     outcome.last_id = int(parse_row(result.rows[0], 1)[0] or 0)
 
 
+async def fetch_position(connection: Connection) -> None:
+    """Ask for the position of a write that was answered by rows, whose end does not tell it. MySQL has no such writes but in routines,
+    whose answers end with an OK."""
+    if connection.tracks_variables and not connection.position:
+        result = await connection.query(b"SELECT @@SESSION.last_gtid")
+        connection.position = (parse_row(result.rows[0], 1)[0] or b"").decode("ascii", "replace")
+
+
 async def fetch_found_rows(connection: Connection) -> int:
     """What SQL_CALC_FOUND_ROWS counted."""
     result = await connection.query(b"SELECT FOUND_ROWS()")

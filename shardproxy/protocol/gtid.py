@@ -20,26 +20,36 @@ _GTIDS: Final = 3
 
 
 class Position:
-    """A set of transactions. Immutable; two positions of different servers of one shard can be compared."""
+    """A set of transactions. Immutable; two positions of different servers of one shard can be compared.
 
-    __slots__ = ("_sources",)
+    MariaDB numbers the transactions of a domain whichever server writes them, so two servers that went their own ways use the same
+    numbers for different transactions. `contains` compares numbers, which is what replication itself does; `holds` also asks whether the
+    last transaction is one of the same server, which tells histories apart.
+    """
 
-    def __init__(self, sources: Mapping[str, Intervals]) -> None:
+    __slots__ = ("_servers", "_sources")
+
+    def __init__(self, sources: Mapping[str, Intervals], servers: Mapping[str, Mapping[str, int]] | None = None) -> None:
         self._sources = dict(sources)
+        # MariaDB: by domain, the last number of each server.
+        self._servers = servers or {}
 
     @classmethod
     def parse(cls, text: str) -> Position:
         """Read either form; raises `ValueError` for anything else. The empty text is the empty set."""
         sources: dict[str, Intervals] = {}
+        servers: dict[str, dict[str, int]] = {}
         for part in map(str.strip, text.split(",")):
             if not part:
                 continue
             if ":" in part:
                 _add_set(sources, part)
             else:
-                domain, _, number = part.split("-")
+                domain, server, number = part.split("-")
                 sources[domain] = _joined([*sources.get(domain, ()), (1, int(number))])
-        return cls(sources)
+                known = servers.setdefault(domain, {})
+                known[server] = max(known.get(server, 0), int(number))
+        return cls(sources, servers)
 
     def contains(self, other: Position) -> bool:
         """Whether every transaction of the other position is in this one."""
@@ -49,6 +59,16 @@ class Position:
             for first, last in intervals
         )
 
+    def holds(self, other: Position) -> bool:
+        """Whether it contains the other position, and is a continuation of the same history."""
+        if not self.contains(other):
+            return False
+        for domain, known in other._servers.items():
+            last = max(known, key=known.__getitem__)
+            if self._servers.get(domain, {}).get(last, 0) < known[last]:
+                return False
+        return True
+
     def union(self, other: Position) -> Position:
         """The transactions of both."""
         if not self._sources:
@@ -56,7 +76,14 @@ class Position:
         sources = dict(self._sources)
         for source, intervals in other._sources.items():
             sources[source] = _joined([*sources.get(source, ()), *intervals])
-        return Position(sources)
+        if not other._servers:
+            return Position(sources, self._servers)
+        servers = {domain: dict(known) for domain, known in self._servers.items()}
+        for domain, known in other._servers.items():
+            mine = servers.setdefault(domain, {})
+            for server, number in known.items():
+                mine[server] = max(mine.get(server, 0), number)
+        return Position(sources, servers)
 
     def __bool__(self) -> bool:
         return bool(self._sources)

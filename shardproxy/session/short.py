@@ -15,7 +15,7 @@ from shardproxy.executor.executor import NOT_ON_REPLICAS
 from shardproxy.executor.gather import Gather
 from shardproxy.executor.outcome import Outcome
 from shardproxy.executor.prepared import STALE_ERRNOS, PreparedCall
-from shardproxy.executor.relay import fetch_warnings, lost_error, outcome_of
+from shardproxy.executor.relay import fetch_position, fetch_warnings, lost_error, outcome_of
 from shardproxy.executor.scatter import ScatterRead
 from shardproxy.executor.transaction import ROLLED_BACK_ERRNOS
 from shardproxy.planner.plan import Plan
@@ -144,7 +144,8 @@ class ShortWay:
         final = scanner.final
         state = self._state
         plan = self._plan
-        if scanner.end_status >= 0 and scanner.end_status & _SESSION_BITS == state.status:
+        tells = not plan.writes or connection.pool.server is None
+        if tells and scanner.end_status >= 0 and scanner.end_status & _SESSION_BITS == state.status:
             # Rows without warnings, from a connection in the same state as the session: the end fits as it is.
             self._leases.give(connection)
             if plan.locks and state.wants_transaction:
@@ -170,7 +171,7 @@ class ShortWay:
             return
         if (plan.writes or plan.locks) and state.wants_transaction:
             session.executor.transaction.wrote(connection.shard)
-        if outcome.warnings or (plan.unknown_ids and outcome.insert_id):
+        if outcome.warnings or (plan.unknown_ids and outcome.insert_id) or (not tells and outcome.rows >= 0):
             session.start(self._end_asking(connection, outcome))
             return
         self._leases.give(connection)
@@ -230,6 +231,8 @@ class ShortWay:
         session = self._session
         try:
             await fetch_warnings(connection, outcome)
+            if self._plan.writes and outcome.rows >= 0:
+                await fetch_position(connection)
             if self._plan.unknown_ids and outcome.insert_id:
                 await session.executor.check_id(connection, outcome)
         except BaseException:
