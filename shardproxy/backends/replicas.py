@@ -85,7 +85,8 @@ class ReplicaSet:
         # Their positions, all of them.
         self.told = NOWHERE
         # Why nothing may be sent to the primary now, or ""; and what operators have asked for meanwhile.
-        self.fault = ""
+        self.fault = "its servers have not been asked yet"
+        self._settled = False
         self.split = False
         # What is known to be missing on the primary, until an operator decides.
         self.lost = ""
@@ -152,7 +153,8 @@ class ReplicaSet:
             return  # not everybody has been asked yet
         if self.fault and self.primary.probed_at < self._doubted_at and self.primary.pool.health.usable:
             return  # the primary itself has not been asked since
-        verdict = decide(self.servers, self.primary, self.told)
+        verdict = decide(self.servers, self.primary, self.told, settled=self._settled)
+        self._settled = self._settled or not verdict.fault
         if self.lost and not verdict.fault:
             verdict = Verdict(verdict.primary, self.lost)
         if verdict.primary is not self.primary:

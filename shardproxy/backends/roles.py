@@ -34,6 +34,10 @@ class Member(Protocol):
         """All that it has, of its own and by replication."""
 
     @property
+    def follows(self) -> bool:
+        """Whether it is a replica in order."""
+
+    @property
     def trouble(self) -> str:
         """Why it does not answer or takes no writes."""
 
@@ -50,8 +54,12 @@ class Verdict(Generic[M]):
     split: bool = False
 
 
-def decide(members: Sequence[M], current: M, acknowledged: Position) -> Verdict[M]:
-    """The primary now, where it was `current` so far and clients have been told of the writes in `acknowledged`."""
+def decide(members: Sequence[M], current: M, acknowledged: Position, *, settled: bool = True) -> Verdict[M]:
+    """The primary now, where it was `current` so far and clients have been told of the writes in `acknowledged`.
+
+    `settled` is whether `current` has been found to be the primary before: one that is to become it must also have all that the replicas
+    have, since a process that has just started knows of no writes that others acknowledged.
+    """
     writable = [member for member in members if member.writable and not member.ousted]
     if len(writable) > 1:
         names = ", ".join(member.name for member in writable)
@@ -61,4 +69,8 @@ def decide(members: Sequence[M], current: M, acknowledged: Position) -> Verdict[
     [found] = writable
     if found is not current and not found.logged.holds(acknowledged):
         return Verdict(current, f"{found.name} takes writes but lacks some that were acknowledged; {current.name} {current.trouble}")
+    if found is not current or not settled:
+        ahead = [member.name for member in members if member is not found and member.follows and not found.logged.holds(member.logged)]
+        if ahead:
+            return Verdict(current, f"{found.name} takes writes but lacks some that {', '.join(ahead)} has")
     return Verdict(found)

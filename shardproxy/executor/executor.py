@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from shardproxy.backends.engine import ANY_SCHEMA, Connection
 from shardproxy.backends.statements import BackendStatement
@@ -82,11 +83,10 @@ class Executor:
             if len(texts) == 1:
                 outcome = await self._single(plan, *next(iter(texts.items())), sink, call)
             elif plan.reference_write:
-                outcome = await reference_write(
-                    leases, texts, clock_is_set=state.variable("timestamp") is not None, chooses_ids=plan.auto_slots is None
-                )
+                clock, chosen = state.variable("timestamp") is not None, plan.auto_slots is None
+                outcome = await self._write_all(partial(reference_write, leases, texts, clock_is_set=clock, chooses_ids=chosen))
             elif plan.writes:
-                outcome = await scatter_write(leases, texts, in_turn=plan.kind is not Kind.INSERT)
+                outcome = await self._write_all(partial(scatter_write, leases, texts, in_turn=plan.kind is not Kind.INSERT))
             else:
                 outcome = await self._scatter(self.scatter(plan, literals, context), texts, sink, plan)
         except ServerError as error:
@@ -105,12 +105,32 @@ class Executor:
         await self.transaction.after_error(error)
 
     async def _scatter(self, read: ScatterRead, texts: Mapping[str, bytes], sink: ResultSink, plan: Plan) -> Outcome:
-        try:
-            return await read.run(texts, sink, plan)
-        except ServerError as error:
-            if not self.asks_primaries(plan, error) or sink.started:
-                raise
-            return await read.run(texts, sink, plan, primary=True)
+        primary = False
+        for attempt in (1, 2, 3):
+            try:
+                return await read.run(texts, sink, plan, primary=primary)
+            except ServerError as error:
+                primary = self.asks_primaries(plan, error)
+                if attempt == 3 or not primary or sink.started:
+                    raise
+            except ProxyError as error:
+                # As for one shard: a plain read of which nothing was sent is tried again on other connections.
+                again = plan.plain_read and error.spec is BACKEND_LOST and self.leases.free and attempt < 3
+                if not again or sink.started:
+                    raise
+                self._metrics.retries += 1
+        raise AssertionError("not reached")
+
+    async def _write_all(self, write: Callable[[], Awaitable[Outcome]]) -> Outcome:
+        """A write on several shards, each in a transaction. Where a primary turns out to be none any more before the first commit, all
+        are rolled back by then, and the next primary is waited for."""
+        for attempt in (1, 2, 3):
+            try:
+                return await write()
+            except ServerError as error:
+                if attempt == 3 or not (self.leases.free and self.leases.refused_on(error.shard, error)):
+                    raise
+        raise AssertionError("not reached")
 
     def asks_primaries(self, plan: Plan, error: ServerError) -> bool:
         """Whether an error is one that replicas give where the primaries may not."""

@@ -210,8 +210,12 @@ class Leases:
 
     def refused_as_read_only(self, connection: Connection, error: ServerError) -> bool:
         """Whether a primary has refused a write because it is none any more: then the statement can wait for the next one."""
-        found = self.reads.sets.get(connection.shard)
-        if found is None or self.on_replica(connection) or error.errno not in READ_ONLY_ERRNOS or "read" not in error.message.lower():
+        return not self.on_replica(connection) and self.refused_on(connection.shard, error)
+
+    def refused_on(self, shard: str, error: ServerError) -> bool:
+        """The same where only the shard is known on which it was refused."""
+        found = self.reads.sets.get(shard)
+        if found is None or error.errno not in READ_ONLY_ERRNOS or "read" not in error.message.lower():
             return False
         found.doubt("is read-only")
         return True

@@ -120,6 +120,8 @@ async def _settle(leases: Leases, connections: Sequence[Connection], streams: Se
         except (ServerError, ProxyError, TimeoutError):
             pass
     for connection in connections:
+        if connection.closed:
+            leases.replica_failed(connection, "the connection was lost during a statement")
         if getattr(connection, "busy", False) or connection.closed:
             leases.drop(connection)
         else:

@@ -130,7 +130,8 @@ async def _commit(leases: Leases, connections: list[Connection]) -> None:
     if not failed:
         return
     _shard, error = failed[0]
-    if len(connections) == 1 and isinstance(error, ServerError):
+    if not committed and isinstance(error, ServerError) and all(isinstance(other, ServerError) for _, other in failed):
+        # Each has said that it did not.
         raise error
     raise ProxyError(
         COMMIT_PARTIAL,
