@@ -49,6 +49,19 @@ def fetch(connection: "Connection[Any]", sql: str) -> Sequence[tuple[Any, ...]]:
         return rows
 
 
+def check_same_rows(endpoints: Sequence[Endpoint]) -> None:
+    """A comparison means nothing if the sides hold different rows."""
+    told = {endpoint.name: _fingerprint(endpoint) for endpoint in endpoints}
+    if len(set(told.values())) > 1:
+        raise BenchmarkError(f"the endpoints hold different rows: {told}")
+
+
+def _fingerprint(endpoint: Endpoint) -> str:
+    with connect(endpoint) as connection:
+        rows = fetch(connection, "SELECT COUNT(*), MIN(id), MAX(id), SUM(id) FROM sbtest1")
+    return " ".join(str(value) for value in rows[0])
+
+
 def stream(connection: "Connection[Any]", sql: str, row_mark: bytes, pause_s: float = 0.0) -> Streamed:
     """Read a result set as fast as the socket gives it, decoding nothing, and count the rows by their mark.
 

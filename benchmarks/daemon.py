@@ -76,6 +76,11 @@ class Daemon:
         """The last lines of the log."""
         return "\n".join(self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._process.kill()
+        self._process.wait()
+
     def stop(self, timeout_s: float = 15.0) -> None:
         """Ask the server to end, then make it and what it has started end."""
         if self._process.poll() is None:

@@ -1,6 +1,7 @@
 """HAProxy in TCP mode on one thread: the peer that only forwards bytes, and so the floor for a proxy's cost."""
 
 import socket
+import tempfile
 from pathlib import Path
 
 from benchmarks.daemon import Daemon, find_tool, free_port
@@ -16,18 +17,21 @@ defaults
     timeout server 1h
 listen mysql
     bind 127.0.0.1:{port} backlog 4096
-    server one 127.0.0.1:{server_port}
+    balance roundrobin
+{servers}
 """
 
 
 class HaProxy:
-    """A running HAProxy before one server."""
+    """A running HAProxy before one server, or before several that take connections in turn."""
 
-    def __init__(self, folder: Path, server_port: int) -> None:
+    def __init__(self, folder: Path, *server_ports: int) -> None:
         self.port = free_port()
-        config = folder / "haproxy.cfg"
-        config.write_text(_CONFIG.format(port=self.port, server_port=server_port), encoding="utf-8")
-        self.daemon = Daemon("haproxy", [find_tool("haproxy"), "-db", "-f", str(config)], folder / "haproxy.log")
+        home = Path(tempfile.mkdtemp(prefix="haproxy-", dir=folder))
+        config = home / "haproxy.cfg"
+        servers = "\n".join(f"    server s{port} 127.0.0.1:{port}" for port in server_ports)
+        config.write_text(_CONFIG.format(port=self.port, servers=servers), encoding="utf-8")
+        self.daemon = Daemon("haproxy", [find_tool("haproxy"), "-db", "-f", str(config)], home / "haproxy.log")
 
     def wait_ready(self) -> None:
         """Wait until it listens."""

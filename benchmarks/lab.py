@@ -1,7 +1,8 @@
 """The laboratory: what the cases need, started when first asked for and taken down together.
 
 Three MariaDB servers with the same settings: two hold the shards, the third holds all rows in one piece and answers
-the direct runs and those through HAProxy. Each layout has its own proxy process and its own schemas.
+the direct runs and those through HAProxy. Each layout has its own proxy process and its own schemas. Cases about
+replicas have servers of their own (`replica_lab.py`).
 """
 
 import resource
@@ -13,14 +14,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from benchmarks import mariadb, proxy, sysbench
-from benchmarks.client import connect, fetch
+from benchmarks.client import check_same_rows
 from benchmarks.endpoint import Endpoint
-from benchmarks.errors import BenchmarkError
 from benchmarks.haproxy import HaProxy
 from benchmarks.layouts import FOUR, LAYOUTS, SHARD_SERVERS, Layout, range_bounds
 from benchmarks.mariadb import MariaDb
 from benchmarks.options import Options
 from benchmarks.proxy import Proxy
+from benchmarks.replica_lab import ReplicaLab
+from benchmarks.replication import ReplicatedShard
 
 STREAM_SHARDED, STREAM_WHOLE = "stream_sharded", "stream_whole"
 ROW_MARK = b"~~"  # ends each streamed row; the rows are too long for the byte "~" to stand in their packet's length
@@ -57,7 +59,7 @@ class Lab:
 
     def endpoints(self, layout: Layout) -> list[Endpoint]:
         """The wanted ways to the rows of a layout, with the same rows behind each."""
-        wanted = self.options.targets
+        wanted = [target for target in self.options.targets if target != "router"]  # that one stands before replicas only
         found = [self._endpoint(target, layout) for target in wanted]
         for endpoint in found:
             # HAProxy stands before the server that `direct` talks to: one load serves both.
@@ -65,12 +67,18 @@ class Lab:
             if (layout, rows) not in self._loaded:
                 self._load(endpoint, layout)
                 self._loaded.add((layout, rows))
-        _check_same_rows(found)
+        check_same_rows(found)
         return found
+
+    @cached_property
+    def replicas(self) -> ReplicaLab:
+        """The part of the laboratory with replicas."""
+        return ReplicaLab(self.options, self._folder, self._running, lambda: ReplicatedShard(self._template, self._folder, self._running))
 
     def proxy_log_tail(self) -> str:
         """The ends of the proxies' logs, for when something has gone wrong."""
-        return "\n".join(f"{one.daemon.name}:\n{one.daemon.log_tail()}" for one in self._proxies.values())
+        started = [*self._proxies.values(), *self.replicas.proxies]
+        return "\n".join(f"{one.daemon.name}:\n{one.daemon.log_tail()}" for one in started)
 
     def _endpoint(self, target: str, layout: Layout) -> Endpoint:
         if target == "proxy":
@@ -111,7 +119,8 @@ class Lab:
                 self._fill_shards()
                 tables += proxy.range_table(STREAM_SHARDED, self.options.stream_rows, FOUR.shards)
             ports = [server.port for server in self._shard_servers]
-            self._proxies[layout] = self._keep(Proxy(self._folder, layout, ports, tables))
+            sections = proxy.shards(layout, ports) + tables
+            self._proxies[layout] = self._keep(Proxy(self._folder, f"proxy over {layout.shards} shards", sections))
         return self._proxies[layout]
 
     def _keep(self, server: _Server) -> _Server:
@@ -141,16 +150,3 @@ class Lab:
 
 def _stream_table(table: str, first: int, last: int) -> Sequence[str]:
     return [_STREAM_TABLE.format(table=table), _STREAM_ROWS.format(table=table, first=first, last=last)]
-
-
-def _check_same_rows(endpoints: Sequence[Endpoint]) -> None:
-    """A comparison means nothing if the sides hold different rows."""
-    told = {endpoint.name: _fingerprint(endpoint) for endpoint in endpoints}
-    if len(set(told.values())) > 1:
-        raise BenchmarkError(f"the endpoints hold different rows: {told}")
-
-
-def _fingerprint(endpoint: Endpoint) -> str:
-    with connect(endpoint) as connection:
-        rows = fetch(connection, "SELECT COUNT(*), MIN(id), MAX(id), SUM(id) FROM sbtest1")
-    return " ".join(str(value) for value in rows[0])

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pymysql
 
@@ -12,13 +13,13 @@ from benchmarks.daemon import Daemon, find_tool, free_port
 from benchmarks.errors import BenchmarkError
 
 USER = PASSWORD = "sp"
+NO_BINLOG = ("--skip-log-bin",)
 
 # The same for every server. Nothing waits for the disk, and all rows fit into memory, so that what differs between
 # two runs is what stands in front of the server.
 _SETTINGS = (
     "--bind-address=127.0.0.1",
     "--skip-name-resolve",
-    "--skip-log-bin",
     "--performance-schema=OFF",
     "--innodb-buffer-pool-size=512M",
     "--innodb-log-file-size=256M",
@@ -35,12 +36,23 @@ _SETTINGS = (
 class MariaDb:
     """A running server on a port of its own."""
 
-    def __init__(self, name: str, template: Path, folder: Path, schemas: Iterable[str]) -> None:
-        self.port = free_port()
+    def __init__(
+        self,
+        name: str,
+        template: Path,
+        folder: Path,
+        schemas: Iterable[str],
+        *,
+        options: Sequence[str] = NO_BINLOG,
+        accounts: Sequence[str] = (),
+        port: int = 0,
+    ) -> None:
+        """`accounts`: statements that make others than ours, which may do anything but this."""
+        self.port = port or free_port()
         data = folder / name
         shutil.copytree(template, data)
         setup = folder / f"{name}.sql"
-        setup.write_text("".join(f"{line};\n" for line in _setup_statements(schemas)), encoding="utf-8")
+        setup.write_text("".join(f"{line};\n" for line in (*_setup_statements(schemas), *accounts)), encoding="utf-8")
         argv = [
             find_tool("mariadbd", "mysqld"),
             "--no-defaults",  # first, or the machine's own settings would count
@@ -51,6 +63,7 @@ class MariaDb:
             f"--user={getpass.getuser()}",
             f"--init-file={setup}",
             *_SETTINGS,
+            *options,
         ]
         self.daemon = Daemon(name, argv, folder / f"{name}.log")
 
@@ -58,14 +71,16 @@ class MariaDb:
         """Wait until the server takes our login."""
         self.daemon.wait_ready(self._answers)
 
-    def execute(self, schema: str, statements: Sequence[str]) -> None:
-        """Run statements as they are, past every proxy."""
+    def execute(self, schema: str | None, statements: Sequence[str]) -> Sequence[tuple[Any, ...]]:
+        """Run statements as they are, past every proxy; the rows of the last one."""
         with (
             pymysql.connect(host="127.0.0.1", port=self.port, user=USER, password=PASSWORD, database=schema, autocommit=True) as connection,
             connection.cursor() as cursor,
         ):
             for statement in statements:
                 cursor.execute(statement)
+            rows: Sequence[tuple[Any, ...]] = cursor.fetchall()
+            return rows
 
     def _answers(self) -> bool:
         try:

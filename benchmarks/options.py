@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-TARGETS = ("direct", "haproxy", "proxy")
+TARGETS = ("direct", "haproxy", "router", "proxy")
 
 
 @dataclass(frozen=True, slots=True)

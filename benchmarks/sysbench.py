@@ -4,6 +4,7 @@ import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.daemon import find_tool
 from benchmarks.endpoint import Endpoint
@@ -11,6 +12,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.options import Options
 from benchmarks.procfs import CpuMeter, StealMeter
 
+_SCRIPTS = Path(__file__).with_name("scripts")
 _COMMON = ("--skip-trx=on", "--auto_inc=off", "--rand-type=uniform", "--db-driver=mysql")
 
 # sysbench's own list, and "duplicate entry": without transactions two threads may both delete a row and then both
@@ -18,6 +20,8 @@ _COMMON = ("--skip-trx=on", "--auto_inc=off", "--rand-type=uniform", "--db-drive
 _IGNORED_ERRORS = "--mysql-ignore-errors=1213,1020,1205,1062"
 
 _QUERIES = re.compile(r"^\s+queries:\s+(\d+)\s+\(([\d.]+) per sec\.\)", re.MULTILINE)
+_READS = re.compile(r"^\s+read:\s+(\d+)", re.MULTILINE)
+_STALE = re.compile(r"^stale reads: (\d+)", re.MULTILINE)  # told by scripts/write_then_read.lua, once for each thread
 _IGNORED = re.compile(r"^\s+ignored errors:\s+(\d+)", re.MULTILINE)
 _BUCKET = re.compile(r"^\s*([\d.]+) \|\**\s+(\d+)\s*$", re.MULTILINE)
 
@@ -27,6 +31,8 @@ class Run:
     """One sysbench run against one endpoint. Latencies are per sysbench event, which may be several queries."""
 
     queries: int
+    reads: int
+    stale_reads: int
     queries_per_s: float
     p50_ms: float
     p95_ms: float
@@ -52,14 +58,30 @@ def load(endpoint: Endpoint, options: Options, tables: int) -> None:
     _run(_argv("oltp_common", endpoint, tables, options.table_rows, ["--threads=1", "--rand-seed=20"], "prepare"))
 
 
-def run(workload: str, endpoint: Endpoint, options: Options, seconds: int | None = None, *, prepared: bool = False) -> Run:
+def script(name: str) -> str:
+    """The path of a workload of ours."""
+    return str(_SCRIPTS / f"{name}.lua")
+
+
+def run(
+    workload: str,
+    endpoint: Endpoint,
+    options: Options,
+    seconds: int | None = None,
+    *,
+    prepared: bool = False,
+    threads: int = 0,
+    arguments: Sequence[str] = (),
+) -> Run:
     """Run a workload for its seconds, as text or by prepared statements, and measure the CPU time on its way.
+
+    `arguments` are the workload's own.
 
     Raises:
         BenchmarkError: sysbench failed, or did not do a single query.
     """
-    extra = [f"--threads={options.threads}", f"--time={seconds or options.seconds}", "--histogram=on", _IGNORED_ERRORS]
-    extra.append(f"--db-ps-mode={'auto' if prepared else 'disable'}")
+    extra = [f"--threads={threads or options.threads}", f"--time={seconds or options.seconds}", "--histogram=on", _IGNORED_ERRORS]
+    extra += [f"--db-ps-mode={'auto' if prepared else 'disable'}", *arguments]
     argv = _argv(workload, endpoint, options.tables, options.table_rows, extra, "run")
     with (
         StealMeter() as steal,
@@ -70,9 +92,12 @@ def run(workload: str, endpoint: Endpoint, options: Options, seconds: int | None
     queries, ignored = _QUERIES.search(output), _IGNORED.search(output)
     if not queries or not ignored or not int(queries[1]):
         raise BenchmarkError(f"sysbench did nothing against {endpoint.name}:\n{output[-2000:]}")
+    reads = _READS.search(output)
     buckets = parse_histogram(output)
     return Run(
         queries=int(queries[1]),
+        reads=int(reads[1]) if reads else 0,
+        stale_reads=sum(int(count) for count in _STALE.findall(output)),
         queries_per_s=float(queries[2]),
         p50_ms=percentile(buckets, 50),
         p95_ms=percentile(buckets, 95),

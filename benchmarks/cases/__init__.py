@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from benchmarks.cases import idle, oltp, plan_cache, prepared, scatter, stream
+from benchmarks.cases import idle, oltp, plan_cache, prepared, replica_reads, scatter, stream
 from benchmarks.lab import Lab
 from benchmarks.report import Table
 
@@ -14,6 +14,10 @@ CASES: dict[str, Callable[[Lab], Table]] = {
     "stream": stream.measure,
     "idle": idle.measure,
     "plan-cache": plan_cache.measure,
-    # Last: it leaves other rows on each side, which the scatter case would take for wrong answers.
+    # After the others: it leaves other rows on each side, which the scatter case would take for wrong answers.
     "write-only": oltp.write_only,
+    # These have servers of their own.
+    "replica-point": replica_reads.point,
+    "replica-aggregate": replica_reads.aggregate,
+    "replica-limited": replica_reads.limited,
 }

@@ -54,7 +54,7 @@ def _measure(lab: Lab, workload: _Workload) -> Table:
         sysbench.run(workload.script, endpoint, options, seconds=min(_WARM_UP_S, options.seconds))
     runs: dict[str, list[Run]] = {endpoint.name: [] for endpoint in endpoints}
     for round_index in range(options.rounds):
-        for endpoint in _rotated(endpoints, round_index):
+        for endpoint in rotated(endpoints, round_index):
             done = sysbench.run(workload.script, endpoint, options)
             runs[endpoint.name].append(done)
             say(
@@ -68,7 +68,7 @@ def _measure(lab: Lab, workload: _Workload) -> Table:
     return table
 
 
-def _rotated(endpoints: Sequence[Endpoint], by: int) -> list[Endpoint]:
+def rotated(endpoints: Sequence[Endpoint], by: int) -> list[Endpoint]:
     """Each round starts with another target, so that none always runs on a machine warmed up by the same one."""
     by %= len(endpoints)
     return [*endpoints[by:], *endpoints[:by]]
