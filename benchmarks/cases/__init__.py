@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from benchmarks.cases import idle, oltp, plan_cache, prepared, read_your_writes, replica_reads, scatter, stream
+from benchmarks.cases import failover, idle, oltp, plan_cache, prepared, read_your_writes, replica_reads, scatter, stream
 from benchmarks.lab import Lab
 from benchmarks.report import Table
 
@@ -21,4 +21,5 @@ CASES: dict[str, Callable[[Lab], Table]] = {
     "replica-aggregate": replica_reads.aggregate,
     "replica-limited": replica_reads.limited,
     "read-your-writes": read_your_writes.measure,
+    "failover": failover.measure,
 }
