@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pymysql
 
-from tests.support.certificate import write_certificate
+from tests.compat.rsa_certificate import write_rsa_certificate
 from tests.support.ports import free_port
 from tests.support.process import ServerProcess
 from tests.support.servers import PASSWORD, USER, DatabaseServer
@@ -47,7 +47,7 @@ class Router(ServerProcess):
         root, self._binary = _found()
         super().__init__(name, free_port(), root=root)
         self._root = root
-        self.ca = write_certificate(self.dir)["ca"]
+        self.ca = str(write_rsa_certificate(self.dir))
         self.socket = self.dir / "sock"
         (self.dir / "router.conf").write_text(_CONFIG.format(dir=self._seen(), port=self.port, server=server.port))
 
