@@ -23,6 +23,7 @@ class Member:
     writable: bool = False
     ousted: bool = False
     logged: Position = ALL
+    follows: bool = False
 
     @property
     def trouble(self) -> str:
@@ -30,28 +31,39 @@ class Member:
         return "was replaced as the primary" if self.ousted else "is read-only"
 
 
-def verdict(*members: Member, current: int = 0, acknowledged: Position = ACKNOWLEDGED) -> Verdict[Member]:
+def verdict(*members: Member, current: int = 0, acknowledged: Position = ACKNOWLEDGED, settled: bool = True) -> Verdict[Member]:
     """The decision where the first one is the primary so far, unless told otherwise."""
-    return decide(members, members[current], acknowledged)
+    return decide(members, members[current], acknowledged, settled=settled)
 
 
-def _expected(members: tuple[Member, ...]) -> tuple[str, bool, bool]:
+def _expected(members: tuple[Member, ...], settled: bool) -> tuple[str, bool, bool]:
     """The rule in other words: the name, whether something is wrong, whether it is a split. The first one is the primary so far."""
+    first, order = members[0], (OLD, ALL, MORE)
     taking = [member for member in members if member.writable and not member.ousted]
-    if len(taking) == 1 and (taking[0] is members[0] or taking[0].logged in (ALL, MORE)):
-        return taking[0].name, False, False
-    return members[0].name, True, len(taking) > 1
+    if len(taking) != 1:
+        return first.name, True, len(taking) > 1
+    [found] = taking
+    behind = any(member.follows and order.index(member.logged) > order.index(found.logged) for member in members)
+    known = found is first and settled
+    right = known or (not behind and (found is first or found.logged is not OLD))
+    return (found.name, False, False) if right else (first.name, True, False)
 
 
-STATES = tuple(product((False, True), (False, True), (OLD, ALL, MORE)))
+# Whether it takes writes or replicates or neither, whether it was replaced, and how much it has.
+STATES = [
+    (writable, ousted, logged, follows)
+    for (writable, follows), ousted, logged in product(((True, False), (False, True), (False, False)), (False, True), (OLD, ALL, MORE))
+    if not (ousted and follows)
+]
 
 
-def test_every_combination_of_three_servers() -> None:
-    """A server takes writes or not, was replaced or not, and lacks, has or exceeds what was acknowledged; all 1728 cases."""
+@pytest.mark.parametrize("settled", [True, False])
+def test_every_combination_of_three_servers(settled: bool) -> None:
+    """All 3375 cases."""
     for states in product(STATES, repeat=3):
         members = tuple(Member(name, *state) for name, state in zip("abc", states, strict=True))
-        found = verdict(*members)
-        assert (found.primary.name, bool(found.fault), found.split) == _expected(members), members
+        found = verdict(*members, settled=settled)
+        assert (found.primary.name, bool(found.fault), found.split) == _expected(members, settled), members
 
 
 def test_all_is_well() -> None:
@@ -87,6 +99,22 @@ def test_where_nothing_was_acknowledged_nothing_can_be_missing() -> None:
     """As after the proxy's own start."""
     new = Member("b", writable=True, logged=NOWHERE)
     assert verdict(Member("a"), new, acknowledged=NOWHERE) == Verdict(new)
+
+
+def test_what_a_replica_has_the_new_primary_must_have() -> None:
+    """Another process may have acknowledged it; a replica that does not replicate any more has gone its own way."""
+    old, new, ahead = Member("a"), Member("b", writable=True), Member("c", follows=True, logged=MORE)
+    found = verdict(old, new, ahead)
+    assert (found.primary, found.fault) == (old, "b takes writes but lacks some that c has")
+    ahead.follows = False
+    assert verdict(old, new, ahead) == Verdict(new)
+
+
+def test_process_that_has_just_started_compares_the_primary_of_its_config_too() -> None:
+    """It knows of no acknowledged write, and the server may have come back from a crash without some."""
+    primary, ahead = Member("a", writable=True, logged=OLD), Member("b", follows=True)
+    assert verdict(primary, ahead, acknowledged=NOWHERE, settled=False).fault == "a takes writes but lacks some that b has"
+    assert verdict(primary, ahead, acknowledged=NOWHERE) == Verdict(primary)
 
 
 def test_split_brain_leaves_the_primary_and_stops_writes() -> None:
