@@ -78,6 +78,8 @@ class Pool:
             return None
         connection = idle.pop()
         del self._idle_since[connection]
+        if connection.closed:
+            return None  # its end has not been told yet
         self._busy.add(connection)
         return connection
 

@@ -13,8 +13,10 @@ from shardproxy.protocol.gtid import NOWHERE, Position
 from shardproxy.protocol.resultset import parse_row
 
 # The binary log's state has the last number of each server, its position only the last of all.
-_MARIADB: Final = b"SELECT @@GLOBAL.read_only, @@GLOBAL.gtid_slave_pos, @@GLOBAL.gtid_binlog_state"
-_MYSQL: Final = b"SELECT @@GLOBAL.read_only OR @@GLOBAL.super_read_only, @@GLOBAL.gtid_executed, @@GLOBAL.gtid_executed"
+_MARIADB: Final = b"SELECT @@GLOBAL.read_only, @@GLOBAL.gtid_slave_pos, @@GLOBAL.gtid_binlog_state, @@GLOBAL.server_id"
+_MYSQL: Final = (
+    b"SELECT @@GLOBAL.read_only OR @@GLOBAL.super_read_only, @@GLOBAL.gtid_executed, @@GLOBAL.gtid_executed, @@GLOBAL.server_uuid"
+)
 _MAX_AGENT_BYTES: Final = 4096
 # An agent that is slower says nothing: a check must not take a server out because of its agent.
 _AGENT_S: Final = 0.2
@@ -23,14 +25,18 @@ _ACCESS_DENIED: Final = frozenset((1227, 1045, 1142))
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What one server has said. `applied` is what readers of it can see of what came by replication; `logged` besides has what it
-    has written itself, some of which readers may see only a moment later. `source` is where it replicates from, as host:port, or "".
-    `running` is whether replication runs, as far as the account may see it. `lag_s` is the server's own figure, where it gives one; `fault`
-    says why replication stands still, or is ""."""
+    """What one server has said.
+
+    `applied` is what readers of it can see of what came by replication; `logged` besides has what it has written itself, some of which
+    readers may see only a moment later. `identity` is its server id (MariaDB) or UUID (MySQL), `source` that of the server which it
+    replicates from, or "". `running` is whether replication runs, as far as the account may see it. `lag_s` is the server's own figure,
+    where it gives one; `fault` says why replication stands still, or is "".
+    """
 
     read_only: bool
     applied: Position = NOWHERE
     logged: Position = NOWHERE
+    identity: str = ""
     source: str = ""
     running: bool = False
     lag_s: float | None = None
@@ -52,7 +58,7 @@ class Prober:
         if not self.flavour:
             await self.learn_flavour(connection)
         maria = self.flavour == "mariadb"
-        read_only, applied, logged = await self._state(connection)
+        read_only, applied, logged, name = await self._state(connection)
         status = await self._replication(connection, maria=maria)
         reported = None
         if self.report:
@@ -61,7 +67,8 @@ class Prober:
             read_only,
             applied,
             logged,
-            f"{status['Host']}:{status['Port']}" if status else "",
+            name,
+            status.get("Source", ""),
             self.blind or (bool(status) and status.get("IO") == "Yes" and status.get("SQL") == "Yes"),
             float(status["Behind"]) if status.get("Behind") else None,
             _fault(status),
@@ -85,13 +92,13 @@ class Prober:
 
     async def positions(self, connection: Connection) -> tuple[Position, Position]:
         """Only how far it has come by now: `applied` and `logged` of a `Probe`."""
-        _, applied, logged = await self._state(connection)
+        _, applied, logged, _ = await self._state(connection)
         return applied, logged
 
-    async def _state(self, connection: Connection) -> tuple[bool, Position, Position]:
-        [(read_only, applied, logged)] = _rows(await connection.query(_MARIADB if self.flavour == "mariadb" else _MYSQL))
+    async def _state(self, connection: Connection) -> tuple[bool, Position, Position, str]:
+        [(read_only, applied, logged, name)] = _rows(await connection.query(_MARIADB if self.flavour == "mariadb" else _MYSQL))
         position = Position.parse(applied)
-        return read_only != "0", position, position.union(Position.parse(logged)) if logged != applied else position
+        return read_only != "0", position, position.union(Position.parse(logged)) if logged != applied else position, name
 
     async def _replication(self, connection: Connection, *, maria: bool) -> dict[str, str]:
         """What SHOW SLAVE STATUS says, under names that both kinds of servers share; empty where it replicates from nowhere."""
@@ -110,8 +117,7 @@ class Prober:
         found = dict(zip((column.name.decode("latin-1") for column in result.columns), rows[0], strict=True))
         old, new = ("Master", "Slave") if maria else ("Source", "Replica")
         return {
-            "Host": found.get(f"{old}_Host", ""),
-            "Port": found.get(f"{old}_Port", ""),
+            "Source": found.get("Master_Server_Id" if maria else "Source_UUID", ""),
             "IO": found.get(f"{new}_IO_Running", ""),
             "SQL": found.get(f"{new}_SQL_Running", ""),
             "Behind": found.get(f"Seconds_Behind_{old}", ""),

@@ -134,6 +134,7 @@ class Operator:
         for server in others:
             try:
                 await self._follow(server, target)
+                server.pool.checker.poke()
                 report.add(f"{server.name} follows it")
             except (ProxyError, ServerError) as error:
                 report.left.append(f"{server.name} does not follow {target.name} yet: {error}")

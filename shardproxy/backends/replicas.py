@@ -87,6 +87,9 @@ class ReplicaSet:
         # Why nothing may be sent to the primary now, or ""; and what operators have asked for meanwhile.
         self.fault = "its servers have not been asked yet"
         self._settled = False
+        # What a primary had logged when it was seen to hold all of `told`: whoever holds this holds that, even if it was set up anew since
+        # and knows nothing of servers that were primaries before.
+        self._proof: Position | None = None
         self.split = False
         # What is known to be missing on the primary, until an operator decides.
         self.lost = ""
@@ -134,6 +137,7 @@ class ReplicaSet:
         self.acknowledged.wrote(position, now)
         if position is not None:
             self.told = self.told.union(position)
+            self._proof = None
 
     def doubt(self, reason: str) -> None:
         """The primary has refused a connection or a write: let statements wait until the servers have been asked."""
@@ -153,9 +157,12 @@ class ReplicaSet:
             return  # not everybody has been asked yet
         if self.fault and self.primary.probed_at < self._doubted_at and self.primary.pool.health.usable:
             return  # the primary itself has not been asked since
-        verdict = decide(self.servers, self.primary, self.told, settled=self._settled)
+        wanted = self.told
+        if self._proof is not None and any(server.logged.holds(self._proof) for server in self.servers if server is not self.primary):
+            wanted = self._proof
+        verdict = decide(self.servers, self.primary, wanted, settled=self._settled)
         self._settled = self._settled or not verdict.fault
-        if self.lost and not verdict.fault:
+        if self.lost and verdict.primary is self.primary and not verdict.fault:
             verdict = Verdict(verdict.primary, self.lost)
         if verdict.primary is not self.primary:
             self.switch(verdict.primary)
@@ -186,6 +193,7 @@ class ReplicaSet:
         old.ousted, primary.ousted = True, False
         # What was fresh was so in comparison to the old primary.
         self._history.clear()
+        self._proof = None
         for server in self.servers:
             server.fresh_at = float("-inf")
         log.warning("another primary", extra={"shard": self.shard, "primary": primary.name, "before": old.name})
@@ -226,18 +234,18 @@ class ReplicaSet:
     async def catch_up(self, mark: Mark, own: Mark, key: bytes, max_lag_s: float | None = None) -> Server | None:
         """The same, after asking how far the servers are now.
 
-        Nobody waits right after a write of its own: the primary answers sooner than a replica catches up. Later a short wait lets the
+        Nobody waits or asks right after a write: the primary answers sooner than a replica catches up. Later a short wait lets the
         session move to a replica, where it stays.
         """
         begin = perf_counter()
         patience = self.rules.catch_up_s
-        self.hurry()
         while True:
             found = self.choose(mark, own, key, max_lag_s)
-            if found is not None:
+            if found is not None or begin - mark.wrote_at < patience:
                 return found
             left = begin + patience - perf_counter()
-            if left <= 0 or begin - own.wrote_at < patience or not self._expects_news():
+            if left <= 0 or not self._expects_news():
+                self.hurry()
                 return None
             self.hurry()
             news = self._news
@@ -282,6 +290,8 @@ class ReplicaSet:
         """A server has told how far it is; it was asked at a certain moment."""
         server.learn(applied, logged)
         if server is self.primary:
+            if self._proof is None and logged.holds(self.told):
+                self._proof = logged
             self._remember(asked, logged)
             for other in self.replicas():
                 self._freshen(other)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 from shardproxy.protocol.gtid import Position
 
@@ -36,6 +36,9 @@ class Member(Protocol):
     @property
     def follows(self) -> bool:
         """Whether it is a replica in order."""
+
+    def runs_from(self, other: Self) -> bool:
+        """Whether it replicates from that server at this moment."""
 
     @property
     def trouble(self) -> str:
@@ -70,7 +73,9 @@ def decide(members: Sequence[M], current: M, acknowledged: Position, *, settled:
     if found is not current and not found.logged.holds(acknowledged):
         return Verdict(current, f"{found.name} takes writes but lacks some that were acknowledged; {current.name} {current.trouble}")
     if found is not current or not settled:
-        ahead = [member.name for member in members if member is not found and member.follows and not found.logged.holds(member.logged)]
+        # A replica of this very server that has more has it from elsewhere, and says nothing against it.
+        others = [member for member in members if member is not found and member.follows and not member.runs_from(found)]
+        ahead = [member.name for member in others if not found.logged.holds(member.logged)]
         if ahead:
             return Verdict(current, f"{found.name} takes writes but lacks some that {', '.join(ahead)} has")
     return Verdict(found)

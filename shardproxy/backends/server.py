@@ -93,6 +93,11 @@ class Server:
         """Whether it answers and takes writes, as far as is known."""
         return self.pool.health.usable and self.probe is not None and not self.probe.read_only
 
+    def runs_from(self, other: Server) -> bool:
+        """Whether it replicates from that server at this moment, as far as can be seen."""
+        mine, theirs = self.probe, other.probe
+        return mine is not None and theirs is not None and mine.running and mine.source != "" and mine.source == theirs.identity
+
     @property
     def trouble(self) -> str:
         """Why it does not answer or takes no writes."""

@@ -130,6 +130,10 @@ class Executor:
             except ServerError as error:
                 if attempt == 3 or not (self.leases.free and self.leases.refused_on(error.shard, error)):
                     raise
+            except ProxyError as error:
+                # A connection that was closed by a change of primaries: nothing has been committed.
+                if attempt == 3 or not (self.leases.free and self.leases.reads.sets and error.spec is BACKEND_LOST):
+                    raise
         raise AssertionError("not reached")
 
     def asks_primaries(self, plan: Plan, error: ServerError) -> bool:

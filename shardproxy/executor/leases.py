@@ -108,9 +108,10 @@ class Leases:
         server = None
         if self.reads.from_replica(plan):
             server = self.reads.choose(found, plan, key)
-            if server is None:
+            if server is not None:
+                pool = server.pool
+            elif not (found.has_primary and self.reads.after_write(found, plan)):
                 return None
-            pool = server.pool
         elif not found.has_primary:
             return None
         connection = pool.try_acquire(self._state.kind)

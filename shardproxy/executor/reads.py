@@ -68,6 +68,14 @@ class Reads:
         mark = found.acknowledged if mode == "global" else own
         return found.choose(mark, own, key, lag_s if mode == "bounded" else None)
 
+    def after_write(self, found: ReplicaSet, plan: Plan) -> bool:
+        """Whether the primary shall answer because what has just been written cannot be elsewhere yet."""
+        mode = self._mode(plan)[0]
+        if mode not in ("session", "global"):
+            return False
+        mark = found.acknowledged if mode == "global" else self._mark(found.shard)
+        return perf_counter() - mark.wrote_at < found.rules.catch_up_s
+
     async def find(self, found: ReplicaSet, plan: Plan, key: bytes) -> Server | None:
         """The same, after waiting a moment for one to be far enough; None: the primary has to answer."""
         before = self.chosen.pop(found.shard, None)
@@ -97,9 +105,8 @@ class Reads:
             mark.wrote(position, now)
             found.acknowledge(position, now)
             connection.position = ""
-        if connection.use:
-            if connection.use is not Use.WRITE:
-                server.reads += 1
+        if connection.use in (Use.READ, Use.READ_ANY):
+            server.reads += 1
             if server is found.primary:
                 mark.server = None
             else:
@@ -108,7 +115,7 @@ class Reads:
                     mark.server = None if connection.use is Use.READ_ANY else server
                 server.observe_latency(now - connection.started_at, now)
             mark.read_at = now
-            connection.use = Use.OTHER
+        connection.use = Use.OTHER
 
     def _mode(self, plan: Plan) -> tuple[ReadMode, float]:
         state = self._state

@@ -66,7 +66,7 @@ def needs_primary(statement: Statement) -> bool:
         (a.upper in ("NEXT", "PREVIOUS") and b.upper == "VALUE")
         or (b.text == "." and is_name(a) and unquote_name(a.text).lower() in SERVERS_OWN | {"information_schema"})
         or (a.kind is Kind.VARIABLE and a.text.startswith("@@"))
-        for a, b in pairwise(tokens)
+        for a, b in pairwise([*tokens, *tokens[-1:]])
     )
 
 

@@ -195,7 +195,7 @@ class ShortWay:
         if started:
             session.hang_up(lost_error(connection))
             return
-        session.send_error(lost_error(connection), fatal=not held)
+        session.send_error(lost_error(connection))
         session.finished()
 
     def _again_helps(self, connection: Connection, error: ServerError) -> bool:

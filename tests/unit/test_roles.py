@@ -24,6 +24,11 @@ class Member:
     ousted: bool = False
     logged: Position = ALL
     follows: bool = False
+    source: str = ""
+
+    def runs_from(self, other: "Member") -> bool:
+        """Whether the other one is its source."""
+        return self.source == other.name
 
     @property
     def trouble(self) -> str:
@@ -146,3 +151,11 @@ def test_nobody_takes_writes() -> None:
     """The fault is that of the primary so far."""
     old = Member("a")
     assert verdict(old, Member("b"), Member("c")) == Verdict(old, "a is read-only")
+
+
+def test_replica_of_the_new_primary_itself_may_have_more() -> None:
+    """As an account that was made on a replica of MySQL: everyday, and nothing that the primary lacks. Of another source it counts."""
+    own = Member("r", follows=True, logged=MORE, source="p")
+    assert not verdict(Member("p", writable=True), own, settled=False).fault
+    stray = Member("r", follows=True, logged=MORE, source="somebody else")
+    assert verdict(Member("p", writable=True), stray, settled=False).fault
