@@ -26,7 +26,7 @@ class Member:
     follows: bool = False
     source: str = ""
 
-    def runs_from(self, other: "Member") -> bool:
+    def runs_from(self, other: Member) -> bool:
         """Whether the other one is its source."""
         return self.source == other.name
 
