@@ -14,7 +14,7 @@ from pymysql.constants import CLIENT
 from shardproxy.backends.engine import ANY_SCHEMA, DEFAULT_KIND, Connection, ConnectionKind, ServerSettings, ShardSchema
 from shardproxy.backends.mysql import MySQLConnection
 from shardproxy.config.model import ServerUrl
-from shardproxy.errors import BACKEND_PROTOCOL, NO_BACKEND, ProxyError, ServerError
+from shardproxy.errors import BACKEND_LOST, BACKEND_PROTOCOL, NO_BACKEND, ProxyError, ServerError
 from shardproxy.protocol.flags import Capability
 from shardproxy.protocol.resultset import parse_row
 
@@ -79,6 +79,10 @@ class MySQLEngine:
             reason = str(error.args[1] if len(error.args) > 1 else error)
         except ServerError as error:
             reason = error.message
+        except ProxyError as error:
+            if error.spec is not BACKEND_LOST:
+                raise
+            reason = "the connection was lost at once"
         raise ProxyError(NO_BACKEND, f"shard {self.shard} ({self.label}) cannot be reached: {reason}")
 
     async def connect_as(self, account: tuple[str, str]) -> MySQLConnection:

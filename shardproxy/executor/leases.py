@@ -15,7 +15,7 @@ from shardproxy.backends.engine import Connection
 from shardproxy.backends.pool import Pool
 from shardproxy.backends.replicas import ReplicaSet
 from shardproxy.backends.statements import BackendStatement
-from shardproxy.errors import NO_BACKEND, SESSION_STATE_LOST, TXN_LOST, TXN_ON_REPLICA, ProxyError, ServerError
+from shardproxy.errors import BACKEND_LOST, NO_BACKEND, SESSION_STATE_LOST, TXN_LOST, TXN_ON_REPLICA, ProxyError, ServerError
 from shardproxy.executor.reads import Reads, Use, use_of
 from shardproxy.executor.state import ClientState
 from shardproxy.planner.plan import Plan
@@ -42,6 +42,8 @@ class Leases:
         self._borrowed: set[Connection] = set()
         # The connection on which the statement under way has begun the transaction.
         self._begun: Connection | None = None
+        # The replica's connection on which a READ ONLY transaction began by a read of whatever there is.
+        self._loose: Connection | None = None
 
     @property
     def free(self) -> bool:
@@ -99,7 +101,7 @@ class Leases:
             and (connection.pool.server is None or not (plan.writes or plan.locks))
         )
         if ready:
-            connection.use = use_of(plan)
+            self._take_for(connection, plan)
         return connection if ready else None
 
     def _try_replicated(self, shard: str, plan: Plan, key: bytes) -> Connection | None:
@@ -142,34 +144,50 @@ class Leases:
         `plan`: the statement that it is for. `for_tables`: for a statement that works on tables, to which a SET TRANSACTION for the next
         transaction applies. `primary`: a replica could not answer it. `writes`: for statements of the proxy's own that do.
         """
-        connection = self.held.get(shard)
-        if connection is None:
-            if shard in self.reads.sets:
-                connection = await self._acquire_replicated(self.reads.sets[shard], plan, primary=primary)
+        for attempt in (1, 2, 3):
+            connection = self.held.get(shard)
+            fresh = connection is None
+            if connection is None:
+                if shard in self.reads.sets:
+                    connection = await self._acquire_replicated(self.reads.sets[shard], plan, primary=primary)
+                else:
+                    connection = await self.pools[shard].acquire(self._state.kind)
+                self._borrowed.add(connection)
+                if self.reasons:
+                    self.pin_connection(connection, next(iter(self.reasons)))
+            elif connection.closed:
+                self._lost(shard)
+            elif plan is not None and self.on_replica(connection):
+                _check_on_replica(plan)
+            self._take_for(connection, plan, writes=writes)
+            await self.settled(connection)
+            try:
+                await self._prepare(connection, for_tables=for_tables)
+                await self.settled(connection)
+            except ServerError:
+                self.give(connection)
+                raise
+            except ProxyError as error:
+                self.drop(connection)
+                self.replica_failed(connection, error.detail)
+                # Nothing of the statement was sent, and nothing of the session was on that connection.
+                if not fresh or shard in self.held or error.spec is not BACKEND_LOST or attempt == 3:
+                    raise
+            except BaseException:
+                self.drop(connection)
+                raise
             else:
-                connection = await self.pools[shard].acquire(self._state.kind)
-            self._borrowed.add(connection)
-            if self.reasons:
-                self.pin_connection(connection, next(iter(self.reasons)))
-        elif connection.closed:
-            self._lost(shard)
-        elif plan is not None and self.on_replica(connection):
-            _check_on_replica(plan)
+                return connection
+        raise AssertionError("not reached")
+
+    def _take_for(self, connection: Connection, plan: Plan | None, *, writes: bool = False) -> None:
+        """Note what a connection is taken for."""
         if writes:
             connection.use = Use.WRITE
         elif connection.use is not Use.READ_ANY:
             connection.use = use_of(plan)
-        await self.settled(connection)
-        try:
-            await self._prepare(connection, for_tables=for_tables)
-            await self.settled(connection)
-        except ServerError:
-            self.give(connection)
-            raise
-        except BaseException:
-            self.drop(connection)
-            raise
-        return connection
+            if connection.use is Use.READ and connection is self._loose:
+                connection.use = Use.READ_ANY
 
     async def _acquire_replicated(self, found: ReplicaSet, plan: Plan | None, *, primary: bool) -> Connection:
         state = self._state
@@ -258,6 +276,7 @@ class Leases:
             self.began.add(connection.shard)
             state.in_transaction = True
             self._begun = connection
+            self._loose = connection if connection.use is Use.READ_ANY else None
             for savepoint in self.savepoints.values():
                 await connection.query(savepoint)
         elif for_tables and not state.wants_transaction and state.next_characteristics:
@@ -340,6 +359,7 @@ class Leases:
 
     def end_transaction(self) -> None:
         """The transaction is over everywhere: keep what the session is pinned to, give the rest back."""
+        self._loose = None
         self.began.clear()
         self.savepoints.clear()
         self._state.in_transaction = False
