@@ -128,18 +128,18 @@ class Executor:
             try:
                 return await write()
             except ServerError as error:
-                if attempt == 3 or not (self.leases.free and self.leases.refused_on(error.shard, error)):
+                if attempt == 3 or not (self.leases.free and self.leases.members.refused_on(error.shard, error)):
                     raise
             except ProxyError as error:
                 # A connection that was closed by a change of primaries: nothing has been committed.
-                if attempt == 3 or not (self.leases.free and self.leases.reads.sets and error.spec is BACKEND_LOST):
+                if attempt == 3 or not (self.leases.free and self.leases.members.sets and error.spec is BACKEND_LOST):
                     raise
         raise AssertionError("not reached")
 
     def asks_primaries(self, plan: Plan, error: ServerError) -> bool:
         """Whether an error is one that replicas give where the primaries may not."""
         leases = self.leases
-        return error.errno in NOT_ON_REPLICAS and leases.free and bool(leases.reads.sets) and leases.reads.from_replica(plan)
+        return error.errno in NOT_ON_REPLICAS and leases.free and bool(leases.members.sets) and leases.reads.from_replica(plan)
 
     def scatter(self, plan: Plan, literals: list[bytes], context: PlanContext) -> ScatterRead:
         """The read of several shards that a plan asks for."""
@@ -244,7 +244,7 @@ class Executor:
             try:
                 outcome = await self._once(plan, connection, text, sink, call)
             except ServerError as error:
-                unknown = leases.on_replica(connection) and error.errno in NOT_ON_REPLICAS and not sink.started
+                unknown = leases.members.on_replica(connection) and error.errno in NOT_ON_REPLICAS and not sink.started
                 left = unknown and leases.leave_replica(connection)
                 if not left:
                     leases.give(connection)
@@ -257,7 +257,7 @@ class Executor:
                     leases.give(connection)
                     raise
                 leases.drop(connection)
-                leases.replica_failed(connection, error.detail)
+                leases.members.failed(connection, error.detail)
                 retry = plan.plain_read and attempt < 3 and error.spec is BACKEND_LOST and leases.free
                 if not retry or sink.started:
                     raise
@@ -292,7 +292,7 @@ class Executor:
         if prepared is not None and error.errno in STALE_ERRNOS:
             connection.forget(prepared[0])
             return first
-        return self.leases.free and self.leases.refused_as_read_only(connection, error)
+        return self.leases.free and self.leases.members.refused_as_read_only(connection, error)
 
     async def _load(self, connection: Connection, text: bytes, sink: ResultSink) -> Outcome:
         if not (sink.takes_files and connection.relays and not sink.needs_rows):

@@ -9,21 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
-from time import perf_counter
 
 from shardproxy.backends.engine import Connection
 from shardproxy.backends.pool import Pool
 from shardproxy.backends.replicas import ReplicaSet
 from shardproxy.backends.statements import BackendStatement
-from shardproxy.errors import BACKEND_LOST, NO_BACKEND, SESSION_STATE_LOST, TXN_LOST, TXN_ON_REPLICA, ProxyError, ServerError
-from shardproxy.executor.reads import Reads, Use, use_of
+from shardproxy.errors import BACKEND_LOST, SESSION_STATE_LOST, TXN_LOST, ProxyError, ServerError
+from shardproxy.executor.members import Members, check_on_replica
+from shardproxy.executor.reads import Use, use_of
 from shardproxy.executor.state import ClientState
 from shardproxy.planner.plan import Plan
 from shardproxy.telemetry.counters import Metrics
 
 _TURN = count()
-# "The server is running with the --read-only option", and the storage engine's word for it.
-READ_ONLY_ERRNOS = frozenset((1290, 1836))
 
 
 class Leases:
@@ -31,7 +29,8 @@ class Leases:
 
     def __init__(self, pools: Mapping[str, Pool], sets: Mapping[str, ReplicaSet], state: ClientState, metrics: Metrics) -> None:
         self.pools = pools
-        self.reads = Reads(sets, state)
+        self.members = Members(sets, state)
+        self.reads = self.members.reads
         self.held: dict[str, Connection] = {}
         self.began: set[str] = set()
         self.reasons: set[str] = set()
@@ -49,6 +48,12 @@ class Leases:
     def free(self) -> bool:
         """Whether the session holds nothing and nothing has to be prepared: any connection will do, at once."""
         return not (self.held or self.reasons)
+
+    @property
+    def _loose_enough(self) -> bool:
+        """Whether the next statement on a shard need not be where others of the session are."""
+        state = self._state
+        return not self.reasons and not state.next_characteristics and (state.read_only or not state.wants_transaction)
 
     def cancel(self) -> None:
         """Stop what is running on the session's connections."""
@@ -80,8 +85,8 @@ class Leases:
         if connection is None:
             if self.reasons or state.in_transaction or not state.autocommit or state.next_characteristics:
                 return None
-            if self.reads.sets and shard in self.reads.sets:
-                connection = self._try_replicated(shard, plan, key)
+            if self.members.sets and shard in self.members.sets:
+                connection = self.members.try_acquire(shard, plan, key)
             else:
                 connection = self.pools[shard].try_acquire(state.kind)
             if connection is None:
@@ -103,26 +108,6 @@ class Leases:
         if ready:
             self._take_for(connection, plan)
         return connection if ready else None
-
-    def _try_replicated(self, shard: str, plan: Plan, key: bytes) -> Connection | None:
-        found = self.reads.sets[shard]
-        pool = self.pools[shard]
-        server = None
-        if self.reads.from_replica(plan):
-            server = self.reads.choose(found, plan, key)
-            if server is not None:
-                pool = server.pool
-            elif not (found.has_primary and self.reads.after_write(found, plan)):
-                return None
-        elif not found.has_primary:
-            return None
-        connection = pool.try_acquire(self._state.kind)
-        if connection is not None:
-            connection.use = use_of(plan) if server is None else self.reads.use_on(server, plan)
-        elif server is not None:
-            # Choosing takes a turn: whoever has to open the connection shall not take another one.
-            self.reads.chosen[shard] = (plan, server)
-        return connection
 
     def try_take_all(self, shards: Iterable[str], plan: Plan) -> list[Connection] | None:
         """The same on several shards: all or none, in a fixed order."""
@@ -148,8 +133,8 @@ class Leases:
             connection = self.held.get(shard)
             fresh = connection is None
             if connection is None:
-                if shard in self.reads.sets:
-                    connection = await self._acquire_replicated(self.reads.sets[shard], plan, primary=primary)
+                if shard in self.members.sets:
+                    connection = await self.members.acquire(shard, plan, replica=not primary and self._loose_enough)
                 else:
                     connection = await self.pools[shard].acquire(self._state.kind)
                 self._borrowed.add(connection)
@@ -157,8 +142,8 @@ class Leases:
                     self.pin_connection(connection, next(iter(self.reasons)))
             elif connection.closed:
                 self._lost(shard)
-            elif plan is not None and self.on_replica(connection):
-                _check_on_replica(plan)
+            elif plan is not None and self.members.on_replica(connection):
+                check_on_replica(plan)
             self._take_for(connection, plan, writes=writes)
             await self.settled(connection)
             try:
@@ -169,7 +154,7 @@ class Leases:
                 raise
             except ProxyError as error:
                 self.drop(connection)
-                self.replica_failed(connection, error.detail)
+                self.members.failed(connection, error.detail)
                 # Nothing of the statement was sent, and nothing of the session was on that connection.
                 if not fresh or shard in self.held or error.spec is not BACKEND_LOST or attempt == 3:
                     raise
@@ -189,61 +174,11 @@ class Leases:
             if connection.use is Use.READ and connection is self._loose:
                 connection.use = Use.READ_ANY
 
-    async def _acquire_replicated(self, found: ReplicaSet, plan: Plan | None, *, primary: bool) -> Connection:
-        state = self._state
-        alone = not self.reasons and not state.next_characteristics and (state.read_only or not state.wants_transaction)
-        if plan is not None and alone and not primary and self.reads.from_replica(plan):
-            for _ in found.servers:
-                server = await self.reads.find(found, plan, b"")
-                if server is None:
-                    break
-                try:
-                    connection = await server.pool.acquire(state.kind)
-                except ProxyError as error:
-                    if error.spec is not NO_BACKEND:
-                        raise
-                    found.failed(server, error.detail)
-                else:
-                    connection.use = self.reads.use_on(server, plan)
-                    return connection
-        until = perf_counter() + found.rules.write_wait_s
-        while True:
-            if not found.has_primary:
-                await found.wait_for_primary(until)
-            server = found.primary
-            try:
-                connection = await server.pool.acquire(state.kind)
-            except ProxyError as error:
-                if error.spec is not NO_BACKEND or perf_counter() >= until:
-                    raise
-                found.doubt(error.detail)
-            else:
-                connection.use = use_of(plan)
-                return connection
-
-    def replica_failed(self, connection: Connection, reason: str) -> None:
-        """A connection to a replica was lost under a statement."""
-        server = connection.pool.server
-        if server is not None and server is not self.reads.sets[connection.shard].primary:
-            self.reads.sets[connection.shard].failed(server, reason)
-
-    def refused_as_read_only(self, connection: Connection, error: ServerError) -> bool:
-        """Whether a primary has refused a write because it is none any more: then the statement can wait for the next one."""
-        return not self.on_replica(connection) and self.refused_on(connection.shard, error)
-
-    def refused_on(self, shard: str, error: ServerError) -> bool:
-        """The same where only the shard is known on which it was refused."""
-        found = self.reads.sets.get(shard)
-        if found is None or error.errno not in READ_ONLY_ERRNOS or "read" not in error.message.lower():
-            return False
-        found.doubt("is read-only")
-        return True
-
     def leave_replica(self, connection: Connection) -> bool:
         """The first statement of a READ ONLY transaction cannot be answered by the replica: begin it elsewhere. False where it was not
         the first."""
         shard = connection.shard
-        if self._begun is not connection or not self.on_replica(connection) or self.savepoints:
+        if self._begun is not connection or not self.members.on_replica(connection) or self.savepoints:
             return False
         self._begun = None
         self.began.discard(shard)
@@ -252,11 +187,6 @@ class Leases:
         connection.use = Use.OTHER
         connection.pool.release_dirty(connection)
         return True
-
-    def on_replica(self, connection: Connection) -> bool:
-        """Whether a connection leads to a replica."""
-        server = connection.pool.server
-        return server is not None and server is not self.reads.sets[connection.shard].primary
 
     async def _prepare(self, connection: Connection, *, for_tables: bool) -> None:
         state = self._state
@@ -297,14 +227,10 @@ class Leases:
         connection = self.held.get(shard)
         if connection is not None and not connection.closed:
             return await _described(await self.settled(connection), text)
-        found = self.reads.sets.get(shard)
-        if found is None:
-            connection = await self.pools[shard].acquire(self._state.kind)
-        elif found.has_primary or not found.eligible:
-            connection = await self._acquire_replicated(found, None, primary=True)
+        if shard in self.members.sets:
+            connection = await self.members.acquire_any(shard)
         else:
-            # Replicas know the tables too.
-            connection = await found.eligible[0].pool.acquire(self._state.kind)
+            connection = await self.pools[shard].acquire(self._state.kind)
         pool = connection.pool
         try:
             described = await _described(connection, text)
@@ -334,7 +260,7 @@ class Leases:
         server = connection.pool.server
         connection.use = Use.OTHER
         self.give(connection)
-        if server is not None and self.on_replica(connection):
+        if server is not None and self.members.on_replica(connection):
             self.reads.chosen[connection.shard] = (plan, server)
 
     def drop(self, connection: Connection, kill: bool = True) -> None:
@@ -376,7 +302,7 @@ class Leases:
         else:
             for shard, connection in list(self.held.items()):
                 self.reads.note(connection)
-                if self.on_replica(connection):
+                if self.members.on_replica(connection):
                     # What the session has set is known, and can be set on the primary again.
                     del self.held[shard]
                     connection.pool.release_dirty(connection)
@@ -395,14 +321,6 @@ class Leases:
                 connection.pool.release_dirty(connection)
         self.began.clear()
         self.savepoints.clear()
-
-
-def _check_on_replica(plan: Plan) -> None:
-    """A READ ONLY transaction runs on a replica: what only the primary can do is refused, as far as its server would not refuse it."""
-    if plan.writes:
-        raise ServerError(1792, "25006", "Cannot execute statement in a READ ONLY transaction.")
-    if plan.locks or plan.pin not in ("", "user variable"):
-        raise ProxyError(TXN_ON_REPLICA, "the transaction runs on a replica: put /* shardproxy: primary */ before its first read")
 
 
 async def _described(connection: Connection, text: bytes) -> BackendStatement | None:

@@ -121,7 +121,7 @@ async def _settle(leases: Leases, connections: Sequence[Connection], streams: Se
             pass
     for connection in connections:
         if connection.closed:
-            leases.replica_failed(connection, "the connection was lost during a statement")
+            leases.members.failed(connection, "the connection was lost during a statement")
         if getattr(connection, "busy", False) or connection.closed:
             leases.drop(connection)
         else:

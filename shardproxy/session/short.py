@@ -187,7 +187,7 @@ class ShortWay:
         plan = self._plan
         held = connection in self._leases.held.values()
         self._leases.drop(connection)
-        self._leases.replica_failed(connection, "the connection was lost during a statement")
+        self._leases.members.failed(connection, "the connection was lost during a statement")
         if plan.plain_read and not started and not held and not getattr(connection, "timed_out", False):
             session.router.metrics.retries += 1
             session.start(self._again())
@@ -202,10 +202,11 @@ class ShortWay:
         """Whether the long way may do better: it prepares anew, goes from a replica to the primary, and waits for one."""
         if self._call is not None and error.errno in STALE_ERRNOS:
             return True
-        leases = self._leases
-        if connection.pool.server is None or not leases.free:
+        if connection.pool.server is None or not self._leases.free:
             return False
-        return (leases.on_replica(connection) and error.errno in NOT_ON_REPLICAS) or leases.refused_as_read_only(connection, error)
+        members = self._leases.members
+        unknown = members.on_replica(connection) and error.errno in NOT_ON_REPLICAS
+        return unknown or members.refused_as_read_only(connection, error)
 
     async def _again(self) -> None:
         """The same statement, the long way."""
