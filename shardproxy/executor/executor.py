@@ -206,7 +206,7 @@ class Executor:
                 return quote(context.logical_schema)
             return self.answer(value)
 
-        own = with_physical_schema(literals, context.logical_schema, physical)
+        own = with_physical_schema(literals, context.logical_schema, physical, plan.schema_slots)
         return text if plan.template is None else render(plan.template, own, answer)
 
     def only_shard(self, plan: Plan, literals: list[bytes], context: PlanContext) -> str | None:

@@ -137,6 +137,7 @@ class Plan:
     - `refusal`: what a client is told where the route comes to more than one shard.
     - `split_list`: a list behind IN of which each shard gets its own part only.
     - `system`: a question about the schema; the shards' schema name is replaced by the logical one both ways.
+    - `schema_slots`: the literals of such a question that may be the schema's name; None: all.
     - `system_order`: the columns, and directions, by which such an answer of several shards is ordered.
     - `pin`: what the statement leaves behind on its connection.
     - `fixed_slots`: the literals whose values the plan depends on.
@@ -177,6 +178,7 @@ class Plan:
     unknown_ids: bool = False
     offset_slot: int | None = None
     system_order: tuple[tuple[int, bool], ...] = ()
+    schema_slots: frozenset[int] | None = None
     first_only: bool = False
     calc_found_rows: bool = False
     local_file: bool = False

@@ -23,6 +23,33 @@ _BEFORE_LISTED = frozenset(("SELECT", "DISTINCT", "ALL", ",", "BY"))
 _BEHIND_LISTED = frozenset(("", ",", "FROM", "AS", "ASC", "DESC", "LIMIT", "ORDER", "HAVING", ")", "WITH"))
 
 
+def compared_names(tokens: list[Token]) -> set[int]:
+    """Where the strings and parameters begin that such a column is plainly compared to: these are exchanged, and no others."""
+    found: set[int] = set()
+    for i, token in enumerate(tokens):
+        if not is_name(token) or unquote_name(token.text).lower() not in SCHEMA_COLUMNS:
+            continue
+        first = i
+        while first >= 2 and tokens[first - 1].text == ".":
+            first -= 2
+        behind = i + 2 if _text(tokens, i + 1) == "NOT" else i + 1
+        if _text(tokens, behind) in _COMPARES and _is_value(tokens, behind + 1):
+            found.add(tokens[behind + 1].start)
+        elif _text(tokens, behind) == "IN" and _text(tokens, behind + 1) == "(":
+            at = behind + 1
+            while at < len(tokens) and tokens[at].text != ")":
+                found.add(tokens[at].start)
+                at += 1
+        if _text(tokens, first - 1) in _COMPARES and _is_value(tokens, first - 2):
+            found.add(tokens[first - 2].start)
+    return found
+
+
+def _is_value(tokens: list[Token], at: int) -> bool:
+    """Whether a string or a parameter stands there."""
+    return 0 <= at < len(tokens) and (tokens[at].kind is Kind.STRING or tokens[at].text == "?")
+
+
 def schema_name_edits(tokens: list[Token]) -> list[Edit]:
     """What to replace so that each column which is not plainly compared or listed holds the logical name."""
     edits = []
@@ -64,7 +91,7 @@ def _plain(tokens: list[Token], first: int, last: int, *, inside_call: bool) -> 
     if behind in _COMPARES or (behind == "LIKE" and _text(tokens, last + 2) in _CURRENT):
         return _simple(tokens, last + 2)
     if before in _COMPARES:
-        return first >= 2 and (tokens[first - 2].kind is Kind.STRING or _text(tokens, first - 4) in _CURRENT)
+        return first >= 2 and (_is_value(tokens, first - 2) or _text(tokens, first - 4) in _CURRENT)
     if behind == "IS" or behind == "IN" or (behind == "NOT" and _text(tokens, last + 2) == "IN"):
         return True
     if before == "(" and _text(tokens, first - 2) == "USING":
@@ -77,7 +104,7 @@ def _simple(tokens: list[Token], at: int) -> bool:
     if at >= len(tokens):
         return False
     token = tokens[at]
-    if token.kind is Kind.STRING:
+    if _is_value(tokens, at):
         return True
     if token.upper in _CURRENT and _text(tokens, at + 1) == "(":
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 from sqlglot import exp
 
@@ -10,7 +11,7 @@ from shardproxy.errors import CROSS_SHARD_CLAUSE, CROSS_SHARD_JOIN, SYNTAX, UNKN
 from shardproxy.planner.context import SYSTEM_SCHEMAS, PlanContext
 from shardproxy.planner.plan import Kind, Opcode, Plan, Route
 from shardproxy.planner.predicates import conjuncts
-from shardproxy.planner.schema_names import is_plainly_compared, schema_name_edits
+from shardproxy.planner.schema_names import compared_names, is_plainly_compared, schema_name_edits
 from shardproxy.planner.scopes import Scopes
 from shardproxy.planner.template import Edit, SessionValue, pieces, template_of
 from shardproxy.planner.words import qualifier_edits
@@ -115,6 +116,13 @@ def _schema_edits(tokens: list[Token], context: PlanContext) -> list[Edit]:
 
 
 def plan_system_select(statement: Statement, tree: exp.Expression, scopes: Scopes, context: PlanContext, edits: list[Edit]) -> Plan:
+    """A SELECT on information_schema, in which the schema's name is exchanged where it is plainly compared."""
+    plan = _system_select(statement, tree, scopes, context, edits)
+    slots = {statement.slots[start] for start in compared_names(statement.tokens) if start in statement.slots}
+    return replace(plan, schema_slots=frozenset(slots))
+
+
+def _system_select(statement: Statement, tree: exp.Expression, scopes: Scopes, context: PlanContext, edits: list[Edit]) -> Plan:
     """A SELECT on information_schema goes to the default shard, which knows every table.
 
     If unsharded tables live on other shards too, each shard answers for its own; what cuts or counts the rows is then refused.

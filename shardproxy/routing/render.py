@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 from shardproxy.planner.template import LimitSum, SessionValue, Template
 from shardproxy.sql.fingerprint import list_items
@@ -31,14 +31,25 @@ def quote(value: str) -> bytes:
     return b"'" + value.replace("\\", "\\\\").replace("'", "''").encode() + b"'"
 
 
-def with_physical_schema(literals: Sequence[bytes], logical: str, physical: str) -> list[bytes]:
-    """For questions about the schema: the logical schema's name, as a string or in a list, becomes the shard's own."""
+def with_physical_schema(literals: Sequence[bytes], logical: str, physical: str, slots: Container[int] | None = None) -> list[bytes]:
+    """For questions about the schema: the logical schema's name, as a string or in a list, becomes the shard's own; in these slots only."""
     wanted = logical.encode().lower()
     own = b"'" + physical.encode() + b"'"
 
     def exchanged(raw: bytes) -> bytes:
-        return own if raw[:1] in b"'\"" and raw[1:-1].lower() == wanted else raw
+        if raw[:1] not in b"'\"":
+            return raw
+        name = raw[1:-1].lower()
+        if name == wanted:
+            return own
+        # The shard's own name is none that a client can know.
+        return b"'" + wanted + b"'" if slots is not None and name == physical.encode().lower() else raw
 
     return [
-        b"(" + b", ".join([exchanged(item) for item in list_items(raw)]) + b")" if raw[:1] == b"(" else exchanged(raw) for raw in literals
+        raw
+        if slots is not None and slot not in slots
+        else b"(" + b", ".join([exchanged(item) for item in list_items(raw)]) + b")"
+        if raw[:1] == b"("
+        else exchanged(raw)
+        for slot, raw in enumerate(literals)
     ]
