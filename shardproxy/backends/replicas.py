@@ -111,24 +111,21 @@ class ReplicaSet:
         """Whether statements may be sent to the primary."""
         return not (self.fault or self.held_back)
 
-    async def wait_for_primary(self, until: float) -> None:
-        """Until there is a primary that takes statements; raises `ProxyError` (SP1407, SP1408) where there is none in time."""
+    async def wait_for_news(self, until: float) -> None:
+        """Until something has changed; raises `ProxyError` (SP1408, SP1409) where the time is up, SP1406 where too many wait."""
         limit = self.primary.pool.settings.pool_queue
         if self.waiting >= limit:
             raise ProxyError(QUEUE_FULL, f"{self.waiting} statements wait for a primary of shard {self.shard} already")
+        left = until - perf_counter()
+        if left <= 0:
+            raise ProxyError(SPLIT_BRAIN if self.split else NO_PRIMARY, f"shard {self.shard}: {self.held_back or self.fault}")
         self.waiting += 1
+        news = self._news
         try:
-            while not self.has_primary:
-                left = until - perf_counter()
-                if left <= 0:
-                    reason = self.held_back or self.fault
-                    raise ProxyError(SPLIT_BRAIN if self.split else NO_PRIMARY, f"shard {self.shard}: {reason}")
-                news = self._news
-                try:
-                    async with asyncio.timeout(left):
-                        await news.wait()
-                except TimeoutError:
-                    continue
+            async with asyncio.timeout(left):
+                await news.wait()
+        except TimeoutError:
+            pass
         finally:
             self.waiting -= 1
 

@@ -14,6 +14,7 @@ from shardproxy.executor.ddl import run_ddl
 from shardproxy.executor.leases import Leases
 from shardproxy.executor.outcome import Outcome, ResultSink
 from shardproxy.executor.prepared import STALE_ERRNOS, PreparedCall, PreparedText, prepared_packet
+from shardproxy.executor.reads import Use
 from shardproxy.executor.relay import fetch_found_rows, fetch_last_id, fetch_position, fetch_warnings, forward, forward_command
 from shardproxy.executor.scatter import ScatterRead
 from shardproxy.executor.state import ClientState
@@ -306,6 +307,7 @@ class Executor:
         # Any other question would make the server forget the warnings.
         await fetch_warnings(connection, outcome)
         if plan.writes and outcome.rows >= 0 and connection.pool.server is not None:
+            connection.use = Use.WRITE_SHOWN
             await fetch_position(connection)
         if plan.asks_id:
             await fetch_last_id(connection, outcome)

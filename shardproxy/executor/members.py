@@ -50,14 +50,14 @@ class Members:
     async def acquire(self, shard: str, plan: Plan | None, *, replica: bool) -> Connection:
         """A connection to the right server; waits for a primary. `replica`: one may do, if the statement can be answered there."""
         found = self.sets[shard]
-        if plan is not None and replica and self.reads.from_replica(plan):
-            connection = await self._acquire_replica(found, plan)
-            if connection is not None:
-                return connection
+        reads = plan is not None and replica and self.reads.from_replica(plan)
         until = perf_counter() + found.rules.write_wait_s
         while True:
+            if reads and plan is not None and (read := await self._acquire_replica(found, plan)) is not None:
+                return read
             if not found.has_primary:
-                await found.wait_for_primary(until)
+                await found.wait_for_news(until)
+                continue
             try:
                 connection = await found.primary.pool.acquire(self._state.kind)
             except ProxyError as error:

@@ -12,7 +12,7 @@ from shardproxy.backends.server import Server
 from shardproxy.config.model import ReadMode
 from shardproxy.config.replication import stricter
 from shardproxy.executor.state import ClientState
-from shardproxy.planner.plan import Plan
+from shardproxy.planner.plan import Kind, Plan
 from shardproxy.protocol.gtid import Position
 
 
@@ -24,12 +24,16 @@ class Use(IntEnum):
     WRITE = 2
     # A read that may see an older state than the ones before it.
     READ_ANY = 3
+    # A write whose answer shows rows.
+    WRITE_SHOWN = 4
 
 
 def use_of(plan: Plan | None) -> Use:
     """What a statement does to tables, as far as it is known."""
     if plan is None:
         return Use.OTHER
+    if plan.writes and (plan.kind is Kind.SELECT or plan.pin):
+        return Use.WRITE_SHOWN
     return Use.WRITE if plan.writes else Use.READ if plan.tables or plan.sees else Use.OTHER
 
 
@@ -73,6 +77,9 @@ class Reads:
         mode = self._mode(plan)[0]
         if mode not in ("session", "global"):
             return False
+        if mode == "global":
+            # Others may write all the time: somebody has to ask how far the replicas are.
+            found.hurry()
         mark = found.acknowledged if mode == "global" else self._mark(found.shard)
         return perf_counter() - mark.wrote_at < found.rules.catch_up_s
 
@@ -100,13 +107,13 @@ class Reads:
         now = perf_counter()
         self.chosen.pop(connection.shard, None)
         mark = self._mark(connection.shard)
-        if connection.position or connection.use is Use.WRITE:
+        if connection.position or connection.use in (Use.WRITE, Use.WRITE_SHOWN):
             position = Position.parse(connection.position) if connection.position else None
             mark.wrote(position, now)
             found.acknowledge(position, now)
             connection.position = ""
-        if connection.use in (Use.READ, Use.READ_ANY):
-            server.reads += 1
+        if connection.use in (Use.READ, Use.READ_ANY, Use.WRITE_SHOWN):
+            server.reads += connection.use is not Use.WRITE_SHOWN
             if server is found.primary:
                 mark.server = None
             else:

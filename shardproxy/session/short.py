@@ -15,6 +15,7 @@ from shardproxy.executor.executor import NOT_ON_REPLICAS
 from shardproxy.executor.gather import Gather
 from shardproxy.executor.outcome import Outcome
 from shardproxy.executor.prepared import STALE_ERRNOS, PreparedCall
+from shardproxy.executor.reads import Use
 from shardproxy.executor.relay import fetch_position, fetch_warnings, lost_error, outcome_of
 from shardproxy.executor.scatter import ScatterRead
 from shardproxy.executor.transaction import ROLLED_BACK_ERRNOS
@@ -233,6 +234,7 @@ class ShortWay:
         try:
             await fetch_warnings(connection, outcome)
             if self._plan.writes and outcome.rows >= 0:
+                connection.use = Use.WRITE_SHOWN
                 await fetch_position(connection)
             if self._plan.unknown_ids and outcome.insert_id:
                 await session.executor.check_id(connection, outcome)
