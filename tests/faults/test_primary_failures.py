@@ -1,7 +1,9 @@
 """Primaries that die, hang, are cut off or replaced, under load: writes wait or fail clearly, and none is lost or done twice."""
 
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pymysql
 import pytest
@@ -12,6 +14,7 @@ from tests.support.proxy import ProxyProcess
 from tests.support.replication import SCHEMA, Node, ReplicatedShard
 from tests.support.shop import run
 from tests.support.waiting import eventually
+from tests.support.wire import WireClient
 
 GONE: dict[str, tuple[Callable[[Node], None], Callable[[Node], None]]] = {
     "killed": (Node.kill, Node.start),
@@ -80,6 +83,12 @@ def test_primary_stays_away(replicated: ReplicatedShard, start_proxy: StartProxy
     begun = time.time()
     assert "SP1408" in refused(proxy, "INSERT INTO t VALUES (1)")
     assert 0.9 < time.time() - begun < SOON_S
+    with WireClient(proxy.port).login() as client:
+        for sql in (b"SELECT * FROM t WHERE id = ?", b"INSERT INTO t VALUES (?)"):
+            assert client.command(b"\x16" + sql)[:1] == b"\0", "statements are prepared on a replica meanwhile"
+            client.read_packet(), client.read_packet()  # the parameter
+            if sql.startswith(b"SELECT"):
+                client.read_packet(), client.read_packet()  # the column
     while time.time() < begun + 4:  # twice as long as a replica may be behind
         for session in [*sessions, proxy.connect()]:
             with session.cursor() as cursor:
@@ -178,6 +187,50 @@ def test_planned_switchovers(replicated: ReplicatedShard, start_proxy: StartProx
             record_property("gap_ms", round(found.load.gap_ms(found.begin)))
         assert not found.load.errors("read", "own read", "write", "login")
         found.check()
+
+
+@pytest.mark.timeout(150)
+def test_planned_switchovers_under_statements_on_both_shards(replicated: ReplicatedShard, start_proxy: StartProxy) -> None:
+    """Writes of several shards and of all copies of a table wait as well, and reads of several shards go on."""
+    replicated.primary.create_schema("app_1")
+    for schema in ("app", "app_1"):
+        replicated.primary.execute("CREATE TABLE spread (id INT PRIMARY KEY); CREATE TABLE copied (id INT PRIMARY KEY)", schema)
+    replicated.wait_caught_up()
+    shards = {"s0": replicated.config("app"), "s1": replicated.config("app_1")}
+    proxy = start_proxy(shards, '[tables.spread]\nby = "hash"\nkey = "id"\n[tables.copied]\nby = "reference"\n')
+    done, stopping = {"spread": 0, "copied": 0, "reads": 0}, threading.Event()
+
+    def client(name: str, statement: Callable[[int], str]) -> None:
+        with proxy.connect() as connection:
+            while not stopping.is_set():
+                run(connection, statement(done[name]))
+                done[name] += 1
+
+    statements: dict[str, Callable[[int], str]] = {
+        "spread": lambda number: "INSERT INTO spread VALUES " + ", ".join(f"({8 * number + i})" for i in range(8)),
+        "copied": lambda number: f"INSERT INTO copied VALUES ({number})",
+        "reads": lambda _: "SELECT COUNT(*) FROM spread",
+    }
+    with ThreadPoolExecutor() as pool:
+        clients = [pool.submit(client, name, statement) for name, statement in statements.items()]
+        try:
+            for new in replicated.replicas:
+                old = replicated.primary
+                replicated.fence()
+                new.wait_for(old.position())
+                replicated.promote(new)
+                replicated.rejoin(old)
+                before = dict(done)
+                eventually(lambda before=before: all(done[name] > before[name] + 5 for name in done), SOON_S)  # type: ignore[misc]
+        finally:
+            stopping.set()
+        for each in clients:
+            each.result()
+    counts = [
+        replicated.primary.execute("SELECT (SELECT COUNT(*) FROM spread), COUNT(*) FROM copied", schema)[0] for schema in ("app", "app_1")
+    ]
+    assert sum(spread for spread, _ in counts) == 8 * done["spread"]
+    assert [copied for _, copied in counts] == [done["copied"]] * 2
 
 
 @pytest.mark.timeout(150)
