@@ -31,8 +31,8 @@ from shardproxy.routing.resolve import resolve, split_list
 from shardproxy.routing.split_insert import shard_of_value, split_insert
 from shardproxy.telemetry.counters import Metrics
 
-# What a replica may say because it is one, or because it has not come as far as the primary's schema has.
-NOT_ON_REPLICAS = frozenset((1049, 1054, 1146, 1176, 1290, 1305, 1836))
+# What a replica may say because it is one, because it has not come as far as the primary's schema has, or because it is being shut down.
+NOT_ON_REPLICAS = frozenset((1049, 1053, 1054, 1146, 1176, 1290, 1305, 1836))
 LONG_TEXT_BYTES = 64 * 1024
 _CONCATENATED = MergeSpec()
 

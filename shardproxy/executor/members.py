@@ -14,6 +14,7 @@ from shardproxy.planner.plan import Plan
 
 # "The server is running with the --read-only option", and the storage engine's word for it.
 READ_ONLY_ERRNOS = frozenset((1290, 1836))
+SHUTTING_DOWN_ERRNO = 1053
 
 
 class Members:
@@ -109,7 +110,13 @@ class Members:
     def refused_on(self, shard: str, error: ServerError) -> bool:
         """The same where only the shard is known on which it was refused."""
         found = self.sets.get(shard)
-        if found is None or error.errno not in READ_ONLY_ERRNOS or "read" not in error.message.lower():
+        if found is None:
+            return False
+        if error.errno == SHUTTING_DOWN_ERRNO:
+            # The statement was ended, and what it had done undone.
+            found.doubt("is being shut down")
+            return True
+        if error.errno not in READ_ONLY_ERRNOS or "read" not in error.message.lower():
             return False
         found.doubt("is read-only")
         return True
