@@ -83,6 +83,31 @@ class StealMeter:
         self.share = stolen / everything if everything else 0.0
 
 
+class OthersMeter:
+    """Measures the share of the machine's CPU time that programs took inside a `with` block which neither this one has started nor is.
+
+    While it is high, rates sink: measure again. The kernel's own work on packets may count among it, a few per cent.
+    """
+
+    def __init__(self) -> None:
+        self._before = (0.0, 0.0)
+        self.share = 0.0
+
+    def __enter__(self) -> "OthersMeter":
+        self._before = self._now()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        others, everything = (now - then for now, then in zip(self._now(), self._before, strict=True))
+        self.share = max(0.0, others / everything) if everything else 0.0
+
+    @staticmethod
+    def _now() -> tuple[float, float]:
+        user, nice, system, idle, waiting, *interrupts = _all_ticks()
+        busy = (user + nice + system + sum(interrupts[:2])) / _TICKS_PER_SECOND
+        return busy - cpu_seconds([os.getpid()]), busy + (idle + waiting) / _TICKS_PER_SECOND
+
+
 class RssSampler:
     """Samples the resident memory of process trees inside a `with` block, from a thread."""
 
@@ -135,8 +160,13 @@ def settled_rss_kib(root_pids: Sequence[int], quiet_s: float = 0.5, limit_s: flo
 
 
 def _stolen_and_all_ticks() -> tuple[int, int]:
-    ticks = [int(value) for value in (_PROC / "stat").read_text(encoding="utf-8").partition("\n")[0].split()[1:9]]
-    return ticks[7], sum(ticks)  # user nice system idle iowait irq softirq steal
+    ticks = _all_ticks()
+    return ticks[7], sum(ticks)
+
+
+def _all_ticks() -> list[int]:
+    """user nice system idle iowait irq softirq steal"""
+    return [int(value) for value in (_PROC / "stat").read_text(encoding="utf-8").partition("\n")[0].split()[1:9]]
 
 
 def _own_cpu_seconds(pid: int) -> float:

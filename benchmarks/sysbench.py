@@ -10,7 +10,7 @@ from benchmarks.daemon import find_tool
 from benchmarks.endpoint import Endpoint
 from benchmarks.errors import BenchmarkError
 from benchmarks.options import Options
-from benchmarks.procfs import CpuMeter, StealMeter
+from benchmarks.procfs import CpuMeter, OthersMeter, StealMeter
 
 _SCRIPTS = Path(__file__).with_name("scripts")
 _COMMON = ("--skip-trx=on", "--auto_inc=off", "--rand-type=uniform", "--db-driver=mysql")
@@ -41,6 +41,7 @@ class Run:
     proxy_cpu_s: float
     server_cpu_s: float
     stolen_share: float  # of the machine's CPU time, by its hypervisor
+    others_share: float  # the same by programs that have nothing to do with this
 
     @property
     def proxy_us_per_query(self) -> float:
@@ -85,6 +86,7 @@ def run(
     argv = _argv(workload, endpoint, options.tables, options.table_rows, extra, "run")
     with (
         StealMeter() as steal,
+        OthersMeter() as others,
         CpuMeter(endpoint.proxy_pids) as proxy_cpu,
         CpuMeter(endpoint.server_pids) as server_cpu,
     ):
@@ -106,6 +108,7 @@ def run(
         proxy_cpu_s=proxy_cpu.seconds,
         server_cpu_s=server_cpu.seconds,
         stolen_share=steal.share,
+        others_share=others.share,
     )
 
 

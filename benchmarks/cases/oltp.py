@@ -74,6 +74,12 @@ def rotated(endpoints: Sequence[Endpoint], by: int) -> list[Endpoint]:
     return [*endpoints[by:], *endpoints[:by]]
 
 
+def weather(runs: Sequence[Run]) -> str:
+    """What the machine was busy with besides."""
+    stolen, others = ([100 * getattr(run, field) for run in runs] for field in ("stolen_share", "others_share"))
+    return f"CPU time during a run, %: stolen by the hypervisor {spread(stolen, 1)}, taken by other programs {spread(others, 1)}."
+
+
 def _row(name: str, runs: dict[str, list[Run]]) -> list[str]:
     mine = runs[name]
     rates = [run.queries_per_s for run in mine]
@@ -99,8 +105,7 @@ def _remarks(workload: _Workload, runs: dict[str, list[Run]]) -> Iterator[str]:
         ratio = paired_ratio(cpu["proxy"], cpu["haproxy"])
         verdict = "met" if ratio <= workload.cpu_goal else "missed"
         yield f"CPU per query, proxy ÷ haproxy: {ratio:.2f}; the goal, at most {workload.cpu_goal}, is {verdict}."
-    stolen = [100 * run.stolen_share for done in runs.values() for run in done]
-    yield f"CPU time stolen by the hypervisor during a run, %: {spread(stolen, 1)}."
+    yield weather([run for done in runs.values() for run in done])
     for name, done in runs.items():
         if ignored := sum(run.ignored_errors for run in done):
             yield f"{name}: {ignored} statements met a deadlock, a lock timeout or a duplicate key and were given up."

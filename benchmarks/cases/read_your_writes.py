@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks import replication, sysbench
-from benchmarks.cases.oltp import rotated
+from benchmarks.cases.oltp import rotated, weather
 from benchmarks.endpoint import Endpoint
 from benchmarks.lab import Lab
 from benchmarks.progress import say
@@ -65,13 +65,16 @@ def measure(lab: Lab) -> Table:
             "positions asked for/s",
         ),
     )
+    runs: list[Run] = []
     for pattern in _PATTERNS:
         measured: dict[str, list[_Measured]] = {way.name: [] for way in ways}
         for round_index in range(lab.options.rounds):
             for way in rotated(ways, round_index):
                 measured[way.name].append(_run(replicas, way, pattern))
         table.rows.extend(_row(f"{pattern.title}, {name}", mine) for name, mine in measured.items())
+        runs += [one.run for mine in measured.values() for one in mine]
         say(f"read-your-writes: {pattern.title}")
+    table.remarks.append(weather(runs))
     return table
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks import replication, sysbench
-from benchmarks.cases.oltp import rotated
+from benchmarks.cases.oltp import rotated, weather
 from benchmarks.endpoint import Endpoint
 from benchmarks.lab import Lab
 from benchmarks.procfs import cpu_seconds
@@ -91,6 +91,7 @@ def limited(lab: Lab) -> Table:
             ]
         )
     table.remarks.append(f"The most that {_LIMIT} connections can do: {number(_LIMIT / 0.005)} queries/s for each server.")
+    table.remarks.append(weather([each.run for mine in measured.values() for each in mine]))
     return table
 
 
@@ -100,8 +101,7 @@ def _cpu_bound(replicas: ReplicaLab, workload: str, title: str) -> Table:
     table = Table(f"{title}, {replicas.options.threads} threads", _COLUMNS)
     base = [one.run.queries_per_s for one in measured.get("direct", ())]
     table.rows.extend(_row(name, mine, base) for name, mine in measured.items())
-    stolen = [100 * one.run.stolen_share for mine in measured.values() for one in mine]
-    table.remarks.append(f"CPU time stolen by the hypervisor during a run, %: {spread(stolen, 1)}.")
+    table.remarks.append(weather([one.run for mine in measured.values() for one in mine]))
     if "router" in replicas.options.targets:
         table.remarks.append(f"router: {replicas.router.version}." if replicas.router else "MySQL Router is not on this machine.")
     return table
