@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pymysql
+from pymysql.cursors import DictCursor
 
 from benchmarks.daemon import Daemon, find_tool, free_port
 from benchmarks.errors import BenchmarkError
@@ -81,6 +82,15 @@ class MariaDb:
                 cursor.execute(statement)
             rows: Sequence[tuple[Any, ...]] = cursor.fetchall()
             return rows
+
+    def replication(self) -> dict[str, Any]:
+        """SHOW SLAVE STATUS; empty where it follows nobody."""
+        with (
+            pymysql.connect(host="127.0.0.1", port=self.port, user=USER, password=PASSWORD) as connection,
+            connection.cursor(DictCursor) as cursor,
+        ):
+            cursor.execute("SHOW SLAVE STATUS")
+            return dict(cursor.fetchone() or {})
 
     def _answers(self) -> bool:
         try:

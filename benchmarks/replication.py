@@ -73,6 +73,18 @@ class ReplicatedShard:
         self.follow(new)
         return new
 
+    def furthest(self) -> MariaDb:
+        """The replica that has received most: the one to promote where the primary is gone."""
+        return max(self.replicas, key=lambda server: int(str(server.replication()["Gtid_IO_Pos"]).rpartition("-")[2] or 0))
+
+    def replace_astray(self) -> int:
+        """Replace the replicas that cannot follow the primary, having what it lacks; gives how many those were."""
+        astray = [server for server in self.replicas if server.replication().get("Last_IO_Errno")]
+        for server in astray:
+            server.daemon.stop()
+            self.replace(server)
+        return len(astray)
+
     def wait_caught_up(self) -> None:
         """Until the replicas have all that the primary has now."""
         [(position,)] = self.primary.execute(None, ["SELECT @@gtid_binlog_pos"])
