@@ -95,6 +95,11 @@ class Prober:
         _, applied, logged, _ = await self._state(connection)
         return applied, logged
 
+    async def received(self, connection: Connection) -> Position:
+        """What a replica has got from its source, applied or not yet; nowhere where it is none or the account may not see."""
+        status = await self._replication(connection, maria=self.flavour == "mariadb")
+        return Position.parse(status.get("Received", ""))
+
     async def _state(self, connection: Connection) -> tuple[bool, Position, Position, str]:
         [(read_only, applied, logged, name)] = _rows(await connection.query(_MARIADB if self.flavour == "mariadb" else _MYSQL))
         position = Position.parse(applied)
@@ -120,6 +125,7 @@ class Prober:
             "Source": found.get("Master_Server_Id" if maria else "Source_UUID", ""),
             "IO": found.get(f"{new}_IO_Running", ""),
             "SQL": found.get(f"{new}_SQL_Running", ""),
+            "Received": found.get("Gtid_IO_Pos" if maria else "Retrieved_Gtid_Set", ""),
             "Behind": found.get(f"Seconds_Behind_{old}", ""),
             "IO error": found.get("Last_IO_Error", ""),
             "SQL error": found.get("Last_SQL_Error", ""),

@@ -31,6 +31,7 @@ _UNFENCE = {
     "mariadb": (b"SET GLOBAL read_only = 0",),
     "mysql": (b"SET GLOBAL super_read_only = 0", b"SET GLOBAL read_only = 0"),
 }
+_STOP_RECEIVING = {"mariadb": (b"STOP SLAVE IO_THREAD",), "mysql": (b"STOP REPLICA IO_THREAD",)}
 _LEAVE = {"mariadb": (b"STOP SLAVE", b"RESET SLAVE ALL"), "mysql": (b"STOP REPLICA", b"RESET REPLICA ALL")}
 _FOLLOW = {
     "mariadb": (
@@ -89,15 +90,21 @@ class Operator:
             await self._caught_up(target, wanted)
             report.add(f"{target.name} has all that {old.name} has written")
         except (ProxyError, ServerError, TimeoutError) as error:
-            if fenced:
-                await self._run(old, _UNFENCE)
-            members.hold("")
-            raise ProxyError(PROMOTION_FAILED, f"nothing was changed: {error or 'it took too long'}") from error
+            told = "nothing was changed"
+            try:
+                if fenced:
+                    await self._run(old, _UNFENCE)
+            except (ProxyError, ServerError):
+                told = f"{old.name} cannot be reached, and may be read-only now"
+            finally:
+                members.hold("")
+            raise ProxyError(PROMOTION_FAILED, f"{told}: {error or 'it took too long'}") from error
         await self._take_over(target, report)
         return report
 
     async def force(self, target: Server) -> Report:
-        """Make a server the primary whatever the old one is; says what may be lost."""
+        """Make a server the primary whatever the old one is; says what may be lost. Raises `ProxyError` (SP1410), with the old one in its
+        place, where the target cannot even apply what it has received."""
         members, report = self._members, Report()
         old = members.primary
         members.hold(f"{target.name} is being made the primary")
@@ -106,7 +113,17 @@ class Operator:
             report.add(f"{old.name} is read-only")
         except (ProxyError, ServerError) as error:
             report.left.append(f"{old.name} could not be made read-only ({error}): it must not come back writable")
+        try:
+            await self._apply_received(target)
+        except (ProxyError, ServerError, TimeoutError) as error:
+            members.hold("")
+            reason = error or "it took too long"
+            raise ProxyError(PROMOTION_FAILED, f"{target.name} has not applied what it has received: {reason}") from error
+        report.add(f"{target.name} has applied all that it had received")
         has = await self._logged(target)
+        for server in members.replicas():
+            if server is not target and await self._is_ahead(server, has):
+                report.left.append(f"{server.name} has received more than {target.name}: it cannot follow, and what it has more is lost")
         if not has.holds(members.told):
             report.left.append(f"{target.name} lacks acknowledged writes: clients were told of {members.told}, it has {has}")
             members.told = NOWHERE
@@ -161,6 +178,30 @@ class Operator:
             async with asyncio.timeout(_CATCH_UP_S):
                 while not _reached(*await prober.positions(connection), wanted):  # noqa: ASYNC110 - the server has to be asked
                     await asyncio.sleep(_POLL_S)
+        finally:
+            connection.abort(kill=False)
+
+    async def _apply_received(self, server: Server) -> None:
+        """Let a replica apply what it has received; leaving its source would throw that away. Raises `TimeoutError`."""
+        await self._run(server, _STOP_RECEIVING)
+        connection, prober = await self._connect(server)
+        try:
+            received = await prober.received(connection)
+        finally:
+            connection.abort(kill=False)
+        await self._caught_up(server, received)
+
+    async def _is_ahead(self, server: Server, has: Position) -> bool:
+        """Whether a replica has, or has received, what is not in a position; one that cannot be asked is none."""
+        try:
+            connection, prober = await self._connect(server)
+        except (ProxyError, ServerError):
+            return False
+        try:
+            received = await prober.received(connection)
+            return not has.contains(received.union((await prober.positions(connection))[1]))
+        except (ProxyError, ServerError):
+            return False
         finally:
             connection.abort(kill=False)
 
