@@ -72,9 +72,13 @@ class Daemon:
                 raise BenchmarkError(f"{self.name} was not ready after {timeout_s:g} s:\n{self.log_tail()}")
             time.sleep(0.05)
 
+    def log(self) -> str:
+        """All that it has said so far."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of the log."""
-        return "\n".join(self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+        return "\n".join(self.log().splitlines()[-lines:])
 
     def kill(self) -> None:
         """End it as a crash would."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pymysql
+from pymysql.connections import Connection
 from pymysql.cursors import DictCursor
 
 from benchmarks.daemon import Daemon, find_tool, free_port
@@ -74,10 +75,7 @@ class MariaDb:
 
     def execute(self, schema: str | None, statements: Sequence[str]) -> Sequence[tuple[Any, ...]]:
         """Run statements as they are, past every proxy; the rows of the last one."""
-        with (
-            pymysql.connect(host="127.0.0.1", port=self.port, user=USER, password=PASSWORD, database=schema, autocommit=True) as connection,
-            connection.cursor() as cursor,
-        ):
+        with self._connect(database=schema, autocommit=True) as connection, connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
             rows: Sequence[tuple[Any, ...]] = cursor.fetchall()
@@ -85,16 +83,17 @@ class MariaDb:
 
     def replication(self) -> dict[str, Any]:
         """SHOW SLAVE STATUS; empty where it follows nobody."""
-        with (
-            pymysql.connect(host="127.0.0.1", port=self.port, user=USER, password=PASSWORD) as connection,
-            connection.cursor(DictCursor) as cursor,
-        ):
+        with self._connect() as connection, connection.cursor(DictCursor) as cursor:
             cursor.execute("SHOW SLAVE STATUS")
             return dict(cursor.fetchone() or {})
 
+    def _connect(self, **options: Any) -> "Connection[Any]":
+        # Without TLS, for which PyMySQL would read all certificates first, in 50 ms.
+        return pymysql.connect(host="127.0.0.1", port=self.port, user=USER, password=PASSWORD, ssl_disabled=True, **options)
+
     def _answers(self) -> bool:
         try:
-            pymysql.connect(host="127.0.0.1", port=self.port, user=USER, password=PASSWORD, connect_timeout=2).close()
+            self._connect(connect_timeout=2).close()
         except pymysql.err.OperationalError:
             return False
         return True

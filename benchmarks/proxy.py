@@ -1,5 +1,6 @@
 """The proxy under test, started as a user would start it."""
 
+import datetime
 import json
 import re
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 from benchmarks import mariadb
 from benchmarks.daemon import Daemon, free_port
+from benchmarks.errors import BenchmarkError
 from benchmarks.layouts import Layout, range_bounds
 
 USER = PASSWORD = SCHEMA = "app"
@@ -63,6 +65,17 @@ class Proxy:
         for labels, value in _READS.findall(self._get("/metrics")):
             counts["primary" if 'role="primary"' in labels else "replica"] += int(float(value))
         return counts
+
+    def switched_at(self) -> float:
+        """When it last took another server for the primary, by its log, in seconds since the epoch.
+
+        Raises:
+            BenchmarkError: It never did.
+        """
+        for line in reversed(self.daemon.log().splitlines()):
+            if '"another primary"' in line:
+                return datetime.datetime.fromisoformat(json.loads(line)["timestamp"]).timestamp()
+        raise BenchmarkError("the proxy's log tells of no other primary")
 
     def promote(self, shard: str, server: str, *, force: bool) -> dict[str, Any]:
         """What `shardctl promote` asks for, without the time in which that starts."""

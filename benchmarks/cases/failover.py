@@ -67,8 +67,8 @@ class _Bench:
         return _Change(gap, (took_ms,), writers.errors, len(writers.acks), lost)
 
     def crash(self) -> _Change:
-        """SIGKILL, and a forced promotion as soon as the proxy calls the primary down; the parts are until it does, until the new
-        primary has been made one, and from then until a write is acknowledged."""
+        """SIGKILL, and a forced promotion as soon as the proxy calls the primary down; the parts are until it does, until it is known
+        whom to promote, until that one is the primary, and from then until a write is acknowledged."""
         old = self.shard.primary
         self._runs += 1
         with Writers(self.endpoint, self._runs) as writers:
@@ -78,17 +78,18 @@ class _Bench:
             _until(lambda: self._state_of(old) == "down", "the proxy takes the primary for dead")
             detected = time.perf_counter()
             new = self.shard.furthest()
+            chosen = time.perf_counter()
             self.proxy.promote(SHARD, address(new), force=True)
-            promoted = time.perf_counter()
             _until(lambda: writers.acked_since(detected), "a write is acknowledged again")
             time.sleep(_AFTER_S)
         self.shard.primary = new
         gap, first, lost = self._compare(writers, old, new)
+        promoted = self.proxy.switched_at() - (time.time() - time.perf_counter())
         self.shard.replace(old)
         time.sleep(_FOLLOW_S)
         self.astray += self.shard.replace_astray()
         self._settle()
-        parts = tuple(1e3 * seconds for seconds in (detected - killed, promoted - detected, first - promoted))
+        parts = tuple(1e3 * seconds for seconds in (detected - killed, chosen - detected, promoted - chosen, first - promoted))
         return _Change(gap, parts, writers.errors, len(writers.acks), lost)
 
     def _compare(self, writers: Writers, old: MariaDb, new: MariaDb) -> tuple[float, float, int]:
@@ -123,7 +124,7 @@ def measure(lab: Lab) -> Table:
         ("change", "times", "no write acknowledged, ms", "of that, ms", "writes acknowledged", "of those lost", "errors seen"),
     )
     table.rows.append(_row("`shardctl promote`", planned, ("the command with its start",)))
-    table.rows.append(_row("SIGKILL, `--force`", crashed, ("detection", "promotion", "resumption")))
+    table.rows.append(_row("SIGKILL, `--force`", crashed, ("detection", "choice", "promotion", "resumption")))
     for error in sorted({error for change in (*planned, *crashed) for error in change.errors}):
         table.remarks.append(f"An error seen: {error}")
     if bench.astray:
