@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from shardproxy.config.model import ReadMode
+from shardproxy.topology.share import Share
 
 
 class Scheme(Enum):
@@ -52,7 +53,11 @@ class RangeMap:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Shards, rules and partition maps of one epoch."""
+    """Shards, rules and partition maps of one epoch.
+
+    `strays` says which rows may lie on a shard that does not own them, by group and shard: those that a move is bringing, and those
+    that it has left behind. Statements over several shards leave them out.
+    """
 
     epoch: int
     shards: tuple[str, ...]
@@ -60,6 +65,7 @@ class Topology:
     rules: Mapping[str, TableRule]
     hash_maps: Mapping[str, tuple[str, ...]]
     range_maps: Mapping[str, RangeMap]
+    strays: Mapping[str, Mapping[str, Share]] = field(default_factory=dict)
 
     def rule(self, table: str) -> TableRule:
         """The rule of a table; a table that no rule names is unsharded and lives on the default shard."""
