@@ -117,6 +117,7 @@ SHARDS_DISAGREE = _spec("SP1407", 1105, "HY000", Fault.BACKEND, "the shards gave
 NO_PRIMARY = _spec("SP1408", 1429, "HY000", Fault.BACKEND, "the shard has no primary that takes statements now")
 SPLIT_BRAIN = _spec("SP1409", 1290, "HY000", Fault.OPERATOR, "more than one server of the shard takes writes; make all but one read-only")
 PROMOTION_FAILED = _spec("SP1410", 1105, "HY000", Fault.OPERATOR, "the primary could not be changed")
+MOVING = _spec("SP1412", 1205, "HY000", Fault.BACKEND, "the rows are being moved to another shard; try again")
 UNKNOWN_SERVER = _spec("SP1411", 1105, "HY000", Fault.OPERATOR, "the shard has no such server")
 
 # Transactions

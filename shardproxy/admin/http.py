@@ -56,7 +56,8 @@ class AdminServer:
         """Every shard's schema is known and the proxy is not shutting down."""
         router = self.router
         if router.ready:
-            return web.Response(text="ready\n")
+            # Still ready: the last topology is served. Whoever watches should know all the same.
+            return web.Response(text="ready\n" + (f"{router.store_fault}\n" if router.store_fault else ""))
         reason = "draining" if router.draining else "schema not read yet: " + ", ".join(router.catalog.unread_shards)
         return web.Response(text=reason + "\n", status=503)
 

@@ -56,6 +56,8 @@ class Backends:
         self.sets: dict[str, ReplicaSet] = {}
         for shard, servers in loaded.others.items():
             self.sets[shard] = self._replicated(shard, servers, config.shards[shard], settings)
+        self._settings = settings
+        self._new: list[str] = []
         self._schemas: dict[str, ShardSchema] = {}
         self._version = 0
 
@@ -81,6 +83,23 @@ class Backends:
         made.on_switch = switched
         return made
 
+    def add(self, shard: str, section: Shard, url: ServerUrl, servers: ShardServers | None) -> None:
+        """Make the pools of a shard that was added since the file was written; `start` or `start_new` begins to check it."""
+        if shard in self.pools:
+            return
+        self.pools[shard] = Pool(shard, ENGINES[url.scheme](shard, url, self._settings), self._settings)
+        if servers is not None:
+            self.sets[shard] = self._replicated(shard, servers, section, self._settings)
+        self._new.append(shard)
+
+    def start_new(self) -> None:
+        """Begin to check the servers that were added."""
+        for shard in self._new:
+            found = self.sets.get(shard)
+            for pool in [self.pools[shard]] if found is None else [server.pool for server in found.servers]:
+                pool.start()
+        self._new.clear()
+
     def all_pools(self) -> Iterator[Pool]:
         """The pools of all servers, replicas too."""
         for shard, pool in self.pools.items():
@@ -93,6 +112,7 @@ class Backends:
     def use_limits(self, limits: Limits) -> None:
         """Change the limits of pools and engines; connections that are open stay."""
         settings = server_settings(limits)
+        self._settings = settings
         for pool in self.all_pools():
             pool.settings = settings
             pool.engine.settings = settings
@@ -100,6 +120,7 @@ class Backends:
 
     def start(self) -> None:
         """Begin to check the servers."""
+        self._new.clear()
         for pool in self.all_pools():
             pool.start()
 

@@ -82,6 +82,8 @@ class ReplicaSet:
         self.eligible: list[Server] = []
         # All writes that this proxy has acknowledged.
         self.acknowledged = Mark()
+        # When rows last came to this shard by a move, or 0.
+        self.moved_at = 0.0
         # Their positions, all of them.
         self.told = NOWHERE
         # Why nothing may be sent to the primary now, or ""; and what operators have asked for meanwhile.
@@ -135,6 +137,11 @@ class ReplicaSet:
         if position is not None:
             self.told = self.told.union(position)
             self._proof = None
+
+    def moved(self, now: float) -> None:
+        """Rows have come to this shard by a move: whoever reads from a replica needs one that is as fresh as that."""
+        self.moved_at = now
+        self.acknowledged.wrote(None, now)
 
     def doubt(self, reason: str) -> None:
         """The primary has refused a connection or a write: let statements wait until the servers have been asked."""

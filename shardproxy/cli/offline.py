@@ -4,32 +4,39 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from shardproxy.backends.catalog_builder import Finding
 from shardproxy.backends.engine import DEFAULT_KIND
 from shardproxy.backends.registry import Backends
 from shardproxy.config.loader import LoadedConfig, seed_topology
 from shardproxy.errors import ProxyError
+from shardproxy.server.follower import add_stored
 from shardproxy.session.router import Router
 from shardproxy.store.reconcile import reconcile
-from shardproxy.store.sqlite_store import SQLiteStore, StoredMaps
+from shardproxy.store.records import StoredTopology
+from shardproxy.store.store import open_store
 
 
-class StoreSnapshot(SQLiteStore):
-    """The store as it was when it was opened. What is written stays here: whoever only asks changes nothing."""
+class StoreSnapshot:
+    """The store as it is now. What is written stays here: whoever only asks changes nothing."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self._maps = super().load() if path.is_file() else None
+    def __init__(self, loaded: LoadedConfig) -> None:
+        url = loaded.config.proxy.store
+        self.label = url
+        path = loaded.resolve(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+        self._stored: StoredTopology | None = None
+        if path is None or path.is_file():
+            store = open_store(url, loaded.path.parent)
+            self._stored = store.load()
+            store.close()
 
-    def load(self) -> StoredMaps | None:
-        """The maps as they were, with what was written to the snapshot."""
-        return self._maps
+    def load(self) -> StoredTopology | None:
+        """The document as it was, with what was written to the snapshot."""
+        return self._stored
 
-    def compare_and_set(self, expected_epoch: int, maps: StoredMaps) -> bool:
-        """Keep the maps in the snapshot."""
-        self._maps = maps
+    def compare_and_set(self, expected_epoch: int, topology: StoredTopology) -> bool:
+        """Keep the document in the snapshot."""
+        self._stored = topology
         return True
 
 
@@ -39,9 +46,10 @@ async def offline_router(loaded: LoadedConfig) -> AsyncIterator[Router]:
 
     Nothing is written, so it needs no right to. Raises `ConfigError` where file and store do not fit together.
     """
-    store = StoreSnapshot(loaded.resolve(loaded.config.proxy.store.removeprefix("sqlite:///")))
-    topology, differences = reconcile(store, seed_topology(loaded.config))
-    router = Router(loaded, topology, Backends(loaded), differences)
+    stored, topology, differences = reconcile(StoreSnapshot(loaded), seed_topology(loaded.config))
+    backends = Backends(loaded)
+    add_stored(backends, stored, loaded)
+    router = Router(loaded, topology, backends, differences)
     try:
         yield router
     finally:

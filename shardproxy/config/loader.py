@@ -71,6 +71,16 @@ def load_config(path: str | Path) -> LoadedConfig:
     return LoadedConfig(config, path.resolve(), verifiers, primaries, others, token)
 
 
+def describe_shard(name: str, section: Shard, path: Path) -> tuple[ServerUrl, ShardServers | None]:
+    """Where the servers of a shard are that the file at `path` does not have; raises `ConfigError`."""
+    faults: list[str] = []
+    url = _server_url(_secret(section.primary, f"shard {name}", faults), f"shard {name}", faults)
+    others = _other_servers(name, section, url, faults) if section.replicas else None
+    if faults or url is None:
+        raise ConfigError(str(path), faults or [f"shard {name}: it has no primary"])
+    return _absolute(url, path), others
+
+
 def _other_servers(name: str, shard: Shard, primary: ServerUrl | None, faults: list[str]) -> ShardServers:
     """The replicas of a shard; one that is no MySQL server, is named twice or calls the schema otherwise is a fault."""
     found = []

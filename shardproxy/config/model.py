@@ -107,7 +107,10 @@ class ProxySettings(Section):
     local_infile: bool = Field(True, description="whether clients may load a file of theirs with LOAD DATA LOCAL INFILE")
     reads: ReadMode = Field("session", description="what reads from replicas may see, unless a user, a table or a session says otherwise")
     max_lag_ms: int = Field(1000, ge=1, description="how old what `bounded` reads see may be")
-    store: str = Field("sqlite:///topology.db", description="where the topology is kept; relative to this file")
+    store: str = Field(
+        "sqlite:///topology.db",
+        description="where the topology is kept: sqlite:///path, relative to this file, or etcd://host:2379,host:2379/prefix",
+    )
     auth_plugin: Literal["mysql_native_password", "caching_sha2_password"] = Field(
         "mysql_native_password", description="what the greeting offers; a client that uses the other one is served too"
     )
@@ -146,8 +149,8 @@ class ProxySettings(Section):
     @field_validator("store")
     @classmethod
     def _store(cls, value: str) -> str:
-        if not value.startswith("sqlite:///"):
-            raise ValueError("only sqlite:///path is supported for now")
+        if not value.startswith(("sqlite:///", "etcd://")):
+            raise ValueError("a store is sqlite:///path or etcd://host:port,host:port/prefix")
         return value
 
 

@@ -34,6 +34,8 @@ class Leases:
         self.held: dict[str, Connection] = {}
         self.began: set[str] = set()
         self.reasons: set[str] = set()
+        # The tables that the transaction has used.
+        self.touched: set[str] = set()
         # By name, in the order in which they were set.
         self.savepoints: dict[str, bytes] = {}
         self._state = state
@@ -167,6 +169,8 @@ class Leases:
 
     def _take_for(self, connection: Connection, plan: Plan | None, *, writes: bool = False) -> None:
         """Note what a connection is taken for."""
+        if plan is not None and self._state.wants_transaction:
+            self.touched.update(plan.tables)
         if writes:
             connection.use = Use.WRITE
         elif connection.use is not Use.READ_ANY:
@@ -286,6 +290,7 @@ class Leases:
     def end_transaction(self) -> None:
         """The transaction is over everywhere: keep what the session is pinned to, give the rest back."""
         self._loose = None
+        self.touched.clear()
         self.began.clear()
         self.savepoints.clear()
         self._state.in_transaction = False
@@ -320,6 +325,7 @@ class Leases:
             else:
                 connection.pool.release_dirty(connection)
         self.began.clear()
+        self.touched.clear()
         self.savepoints.clear()
 
 

@@ -53,6 +53,10 @@ class Reads:
         """The session was reset: it is a new one."""
         self._marks.clear()
 
+    def moved(self, shard: str, at: float) -> None:
+        """Rows have moved to this shard, which the session may have written or seen elsewhere: replicas must be as fresh as that."""
+        self._mark(shard).wrote(None, at)
+
     def from_replica(self, plan: Plan | None) -> bool:
         """Whether a statement may be answered by a replica at all."""
         return plan is not None and plan.replica and self._mode(plan)[0] != "primary"
@@ -137,4 +141,7 @@ class Reads:
         found = self._marks.get(shard)
         if found is None:
             self._marks[shard] = found = Mark()
+            moved_at = self.sets[shard].moved_at
+            if moved_at:
+                found.wrote(None, moved_at)
         return found

@@ -15,7 +15,7 @@ from shardproxy.backends.replicas import ReplicaSet
 from shardproxy.backends.server import Server
 from shardproxy.config.replication import ShardServers
 from shardproxy.errors import PROMOTION_FAILED, UNKNOWN_SERVER, ProxyError
-from shardproxy.store.sqlite_store import SQLiteStore
+from shardproxy.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _EVENTS = {"drain": Event.DRAIN, "maintenance": Event.MAINTAIN, "up": Event.ENAB
 class Roles:
     """Remembers the primaries of a process' shards, and changes roles for operators."""
 
-    def __init__(self, backends: Backends, store: SQLiteStore, servers: Mapping[str, ShardServers]) -> None:
+    def __init__(self, backends: Backends, store: Store, servers: Mapping[str, ShardServers]) -> None:
         self._sets = backends.sets
         self._store = store
         self._servers = servers

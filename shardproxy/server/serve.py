@@ -14,22 +14,26 @@ from shardproxy.admin.http import AdminServer
 from shardproxy.backends.registry import Backends
 from shardproxy.config.loader import LoadedConfig, load_config, seed_topology
 from shardproxy.errors import ConfigError
+from shardproxy.server.follower import Follower, add_stored
 from shardproxy.server.listener import Listener
 from shardproxy.server.roles import Roles
 from shardproxy.server.tls import certificate_fingerprint, server_context
 from shardproxy.session.router import Router
 from shardproxy.store.reconcile import reconcile
-from shardproxy.store.sqlite_store import SQLiteStore
+from shardproxy.store.store import open_store
 
 log = logging.getLogger(__name__)
 
 
-def open_router(loaded: LoadedConfig) -> tuple[Router, Roles]:
+def open_router(loaded: LoadedConfig) -> tuple[Router, Roles, Follower]:
     """The shared state of a process; raises `ConfigError` where file and store do not fit together."""
-    store = SQLiteStore(loaded.resolve(loaded.config.proxy.store.removeprefix("sqlite:///")))
-    topology, differences = reconcile(store, seed_topology(loaded.config))
+    store = open_store(loaded.config.proxy.store, loaded.path.parent)
+    file = seed_topology(loaded.config)
+    stored, topology, differences = reconcile(store, file)
     backends = Backends(loaded)
-    return Router(loaded, topology, backends, differences), Roles(backends, store, loaded.others)
+    add_stored(backends, stored, loaded)
+    router = Router(loaded, topology, backends, differences)
+    return router, Roles(backends, store, loaded.others), Follower(store, router, stored, file)
 
 
 class Proxy:
@@ -37,7 +41,7 @@ class Proxy:
 
     def __init__(self, loaded: LoadedConfig) -> None:
         self.loaded = loaded
-        self.router, roles = open_router(loaded)
+        self.router, roles, self.follower = open_router(loaded)
         tls, certificate = None, b""
         if loaded.config.proxy.tls is not None:
             cert = loaded.resolve(loaded.config.proxy.tls.cert)
@@ -52,6 +56,7 @@ class Proxy:
         await self.router.refresh_catalog()
         for difference in self.router.differences:
             log.warning("file and store differ", extra={"difference": difference})
+        await self.follower.start()
         await self.listener.start()
         await self.admin.start()
         self.router.start()
@@ -98,6 +103,7 @@ class Proxy:
         log.info("draining", extra={"connections": len(self.listener.connections)})
         await self.listener.drain(self.router.limits.drain_s)
         await self.admin.stop()
+        await self.follower.stop()
         await self.router.close()
         log.info("stopped")
 

@@ -183,7 +183,10 @@ class PreparedStatements:
         if payload[5] & _READ_ONLY_CURSOR and not (isinstance(plan, Plan) and plan.whole and plan.pin):
             statement.cursor = cursor = _cursor_sink(session)
             session.start(self._open_cursor(statement, plan, call, cursor))
-        elif not (type(plan) is Plan and plan.short and session.short.try_execute(plan, call)):
+            return
+        holding = session.router.holding
+        at_once = holding is None or not holding.concerns(session, plan, call.literals)
+        if not (at_once and type(plan) is Plan and plan.short and session.short.try_execute(plan, call)):
             session.start(session.run_prepared(plan, call))
 
     async def _execute_elsewhere(self, statement: PreparedStatement, call: PreparedCall) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 from dataclasses import replace
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from shardproxy.backends.catalog_builder import Finding
@@ -27,6 +28,7 @@ from shardproxy.topology.catalog import Catalog
 from shardproxy.topology.topology import Topology
 
 if TYPE_CHECKING:
+    from shardproxy.session.holding import Holding
     from shardproxy.session.session import Session
 
 log = logging.getLogger(__name__)
@@ -62,6 +64,10 @@ class Router:
         self.logical_schema = loaded.config.proxy.schema_name
         self.ddl_lock = asyncio.Lock()
         self.draining = False
+        # What statements have to wait for while a share changes its owner.
+        self.holding: Holding | None = None
+        # Why the store cannot be asked, or "".
+        self.store_fault = ""
         self._next_thread_id = 1
         self._refresher: asyncio.Task[None] | None = None
         self.context: PlanContext
@@ -78,6 +84,27 @@ class Router:
     def ready(self) -> bool:
         """Whether every shard's schema has been read."""
         return not self.catalog.unread_shards and not self.draining
+
+    def adopt(self, topology: Topology, holding: Holding | None) -> None:
+        """Serve another topology from now on. Statements under way go on with the one they were planned for."""
+        before, self.topology = self.topology, topology
+        released, self.holding = self.holding, holding
+        if (topology.hash_maps, topology.range_maps) != (before.hash_maps, before.range_maps):
+            now = perf_counter()
+            for shard, found in self.backends.sets.items():
+                found.moved(now)
+                for session in self.sessions.values():
+                    session.leases.reads.moved(shard, now)
+        if replace(topology, epoch=before.epoch) == before:
+            self.context = replace(self.context, topology=topology)
+        else:
+            self._bind()
+        if released is not None and released is not holding:
+            released.released.set()
+
+    async def refresh_members(self, topology: Topology) -> None:
+        """Read the schemas of the shards that a topology has, before statements may reach them."""
+        self.catalog, self.findings = await self.backends.load_catalog(topology)
 
     def _bind(self) -> None:
         self.context = context = build_context(self.topology, self.catalog, self.logical_schema, self._servers())

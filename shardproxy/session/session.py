@@ -29,6 +29,7 @@ from shardproxy.session.answers import session_answer
 from shardproxy.session.channel import BinarySink, Channel, Sink
 from shardproxy.session.commands import COMMANDS, refuse_command
 from shardproxy.session.hints import read_hint
+from shardproxy.session.holding import Holding
 from shardproxy.session.local import run_local
 from shardproxy.session.prepared import PreparedStatements
 from shardproxy.session.router import Router
@@ -53,6 +54,9 @@ class Session:
         self.leases = Leases(router.backends.pools, router.backends.sets, self.state, router.metrics)
         self.executor = Executor(self.leases, self.state, router.metrics, self.answer, router.limits)
         self.statement = b""
+        # The plan of the statement under way, once it is carried out; and whether it waits for rows that change their shard.
+        self.running: AnyPlan | None = None
+        self.held_back = False
         # The shards that have replicas.
         self.sets = router.backends.sets
         # Number of the first packet of an answer: 1, unless the command itself took several packets.
@@ -122,6 +126,7 @@ class Session:
     def finished(self) -> None:
         """The answer has been sent."""
         self.statement = b""
+        self.running = None
         self.state.hint = None
         self.router.metrics.latency.observe(perf_counter() - self.started_at)
         if not self.closed:
@@ -153,7 +158,9 @@ class Session:
                 self.start(plan_beside(self, plans, shape, text, literals))
                 return
             plan = plans.get(shape, literals)
-            if type(plan) is Plan and plan.short and self.short.try_send(plan, packet, text, literals):
+            holding = self.router.holding
+            at_once = holding is None or not holding.concerns(self, plan, literals)
+            if at_once and type(plan) is Plan and plan.short and self.short.try_send(plan, packet, text, literals):
                 return
         except ShardproxyError as error:
             self.send_error(error)
@@ -200,6 +207,16 @@ class Session:
         call: PreparedCall | None = None,
     ) -> None:
         """Carry out a planned statement and answer it, into `sink` if it is to be in another form than text."""
+        holding = self.router.holding
+        if holding is not None and holding.concerns(self, plan, literals):
+            await self._hold_back(holding)
+            if call is None:
+                await run_text(self, text, sink)
+            else:
+                plan = self.plans.get(call.statement.shape, call.literals)
+                await self.run(plan, text, literals, sink, call)
+            return
+        self.running = plan
         if sink is None:
             sink = Sink(self.channel, self.state.status, self.first_sequence)
         if isinstance(plan, LocalPlan):
@@ -211,6 +228,14 @@ class Session:
         else:
             work = self.executor.run(plan, text, literals, self.router.context, sink, call)
             await self.answer_with(plan, literals, self._remembering(plan, text, work), sink)
+
+    async def _hold_back(self, holding: Holding) -> None:
+        """Wait until the rows have their shard again; the statement is then planned anew."""
+        self.held_back = True
+        try:
+            await holding.wait()
+        finally:
+            self.held_back = False
 
     async def _run_ddl(self, plan: DdlPlan, literals: list[bytes]) -> Outcome:
         if plan.temporary:

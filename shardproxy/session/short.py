@@ -118,7 +118,7 @@ class ShortWay:
         return True
 
     def _send(self, plan: Plan, connection: Connection, packet: bytes) -> None:
-        self._plan = plan
+        self._plan = self._session.running = plan
         self._leases.pools[connection.shard].statements[plan.label] += 1
         channel = self._channel
         channel.source = connection
@@ -254,7 +254,7 @@ class ShortWay:
         pools = session.leases.pools
         for shard in texts:
             pools[shard].statements[plan.label] += 1
-        self._plan = plan
+        self._plan = session.running = plan
         self._call = call
         self._literals = literals
         Gather(connections, texts, self._gathered)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from shardproxy.errors import ConfigError
-from shardproxy.store.sqlite_store import SQLiteStore, StoredMaps
-from shardproxy.topology.topology import Topology
+from shardproxy.store.records import ShardRecord, StoredTopology
+from shardproxy.store.store import Documents
+from shardproxy.topology.topology import Scheme, TableRule, Topology
 
 
-def reconcile(store: SQLiteStore, file: Topology) -> tuple[Topology, list[str]]:
-    """The topology to serve, and in what the file differs from it. Maps of tables that are new in the file are added to the store.
-
-    Raises `ConfigError` where the store names a shard that the file does not have.
+def reconcile(store: Documents, file: Topology) -> tuple[StoredTopology, Topology, list[str]]:
+    """What is stored, the topology to serve, and in what the file differs. Maps of tables that are new in the file are added to the
+    store. Raises `ConfigError` where the store names a shard that neither it nor the file describes, or cannot be used.
     """
     while True:
         stored = store.load()
         if stored is None:
-            seeded = StoredMaps(1, file.shards, dict(file.hash_maps), dict(file.range_maps))
+            seeded = StoredTopology(1, {name: ShardRecord() for name in file.shards}, dict(file.hash_maps), dict(file.range_maps))
             if store.compare_and_set(0, seeded):
-                return replace(file, epoch=1), []
+                return seeded, replace(file, epoch=1), []
             continue
         new_hash = {group: owners for group, owners in file.hash_maps.items() if group not in stored.hash_maps}
         new_ranges = {group: ranges for group, ranges in file.range_maps.items() if group not in stored.range_maps}
@@ -30,37 +31,66 @@ def reconcile(store: SQLiteStore, file: Topology) -> tuple[Topology, list[str]]:
                 hash_maps={**stored.hash_maps, **new_hash},
                 range_maps={**stored.range_maps, **new_ranges},
             )
-            _check_members(store, grown, file)
+            check_members(store.label, grown, file.shards)
             store.compare_and_set(stored.epoch, grown)
             continue
-        _check_members(store, stored, file)
-        served = replace(file, epoch=stored.epoch, shards=stored.shards, hash_maps=stored.hash_maps, range_maps=stored.range_maps)
-        return served, _differences(stored, file)
+        check_members(store.label, stored, file.shards)
+        return stored, served(stored, file), _differences(stored, file)
 
 
-def _check_members(store: SQLiteStore, stored: StoredMaps, file: Topology) -> None:
+def served(stored: StoredTopology, file: Topology) -> Topology:
+    """The topology to serve: the file's rules over the store's shards and maps."""
+    return replace(
+        file,
+        epoch=stored.epoch,
+        shards=stored.members,
+        rules=_rules(stored, file.rules),
+        hash_maps=stored.hash_maps,
+        range_maps=stored.range_maps,
+        strays=stored.strays,
+    )
+
+
+def _rules(stored: StoredTopology, rules: Mapping[str, TableRule]) -> Mapping[str, TableRule]:
+    """The file's, but for tables that have been sharded since it was written."""
+    if not stored.tables:
+        return rules
+    later = {}
+    for name, table in stored.tables.items():
+        rule = rules.get(name)
+        if rule is None or not rule.scheme.sharded:
+            known = rule or TableRule(name, Scheme.UNSHARDED)
+            later[name] = replace(known, scheme=Scheme.HASH, key=table.key, group=table.group, shard="")
+    return {**rules, **later}
+
+
+def check_members(label: str, stored: StoredTopology, described: tuple[str, ...]) -> None:
+    """Raises `ConfigError` where a shard owns something and nobody says where it is. `described` are the file's shards."""
     owners = {owner for owners in stored.hash_maps.values() for owner in owners}
     owners |= {owner for ranges in stored.range_maps.values() for owner in ranges.owners} | set(stored.shards)
-    missing = sorted(owners - set(file.shards))
+    known = set(described) | {name for name, record in stored.shards.items() if record.primary}
+    missing = sorted(owners - known)
     if missing:
-        raise ConfigError(
-            str(store.path),
-            [f"shard {name} is part of the stored topology, but not in the file's [shards]" for name in missing],
-        )
+        raise ConfigError(label, [f"shard {name} is part of the stored topology, but not in the file's [shards]" for name in missing])
     strangers = sorted(owners - set(stored.shards))
     if strangers:
         raise ConfigError(
-            str(store.path),
+            label,
             [f"a new table is placed on shard {name}, which is not yet part of the stored topology" for name in strangers],
         )
 
 
-def _differences(stored: StoredMaps, file: Topology) -> list[str]:
+def _differences(stored: StoredTopology, file: Topology) -> list[str]:
     found = [f"shard {name} is in the file but owns nothing yet" for name in file.shards if name not in stored.shards]
+    found += [f"shard {name} was added by shardctl and is not in the file" for name in stored.shards if name not in file.shards]
     for group, ranges in file.range_maps.items():
         if stored.range_maps.get(group, ranges) != ranges:
             found.append(f"the ranges of group {group} in the file are not those that are served")
     for group, owners in file.hash_maps.items():
         if stored.hash_maps.get(group, owners) != owners:
             found.append(f"the buckets of group {group} are spread in another way than the file's shards and weights would give")
+    for name, table in stored.tables.items():
+        rule = file.rules.get(name)
+        if rule is None or not rule.scheme.sharded:
+            found.append(f'table {name} has been sharded: write [tables.{name}] by = "hash", key = "{table.key}", group = "{table.group}"')
     return found

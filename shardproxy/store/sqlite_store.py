@@ -1,69 +1,123 @@
-"""The topology in a SQLite file, for any number of processes on one machine."""
+"""The topology in a SQLite file, for any number of processes on one machine.
+
+Leases count by the machine's monotonic clock, which all its processes share and nobody can set; those of an earlier boot are over.
+"""
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from shardproxy.errors import ConfigError
-from shardproxy.topology.topology import RangeMap
+from shardproxy.store.records import Acknowledgement, StoredTopology, decode, encode
+from shardproxy.store.store import StoreUnavailable
 
-
-@dataclass(frozen=True, slots=True)
-class StoredMaps:
-    """What the store holds: the members and who owns which partition, as of an epoch."""
-
-    epoch: int
-    shards: tuple[str, ...]
-    hash_maps: dict[str, tuple[str, ...]]
-    range_maps: dict[str, RangeMap]
-
-
+# Between two looks at whether the file has changed: asking costs some microseconds, and a move's pause is made of such waits.
+_POLL_S = 0.01
+_BUSY_S = 5.0
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS topology (id INTEGER PRIMARY KEY CHECK (id = 1), epoch INTEGER, maps TEXT)",
+    "CREATE TABLE IF NOT EXISTS history (epoch INTEGER PRIMARY KEY, at REAL, maps TEXT)",
     "CREATE TABLE IF NOT EXISTS primaries (shard TEXT PRIMARY KEY, server TEXT, term INTEGER)",
-    "CREATE TABLE IF NOT EXISTS leases (name TEXT PRIMARY KEY, holder TEXT, expires REAL)",
+    "CREATE TABLE IF NOT EXISTS tokens (name TEXT PRIMARY KEY, holder TEXT, token INTEGER, boot TEXT, expires REAL)",
+    "CREATE TABLE IF NOT EXISTS proxies (proxy TEXT PRIMARY KEY, epoch INTEGER, boot TEXT, expires REAL)",
+    "CREATE TABLE IF NOT EXISTS progress (move INTEGER PRIMARY KEY, progress TEXT)",
+    "CREATE TABLE IF NOT EXISTS journal (move INTEGER, at REAL, event TEXT)",
 )
+# Epochs kept for whoever wants to know how the topology came about.
+_HISTORY = 1000
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 class SQLiteStore:
-    """The maps are one row, replaced by compare-and-set on its epoch. Beside it: each shard's primary, where that is not the file's
-    any more, with a term that counts the changes; and leases, which end by themselves."""
+    """The document is one row, replaced by compare-and-set on its epoch; see `store.Store` for the rest."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.label = str(path)
+        self._boot = _boot()
+        self._connection: sqlite3.Connection | None = None
+        self._lock = threading.Lock()
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with closing(sqlite3.connect(self.path, timeout=10, isolation_level=None)) as db:
-                for statement in _TABLES:
-                    db.execute(statement)
-                yield db
-        except sqlite3.Error as error:
-            raise ConfigError(str(self.path), [f"the store cannot be used: {error}"]) from error
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = self._connect()
+                yield self._connection
+            except sqlite3.Error as error:
+                self._drop()
+                raise StoreUnavailable(self.label, error) from error
 
-    def load(self) -> StoredMaps | None:
-        """The newest maps, or None where the store is empty."""
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            for statement in _TABLES:
+                connection.execute(statement)
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._drop()
+
+    def load(self) -> StoredTopology | None:
+        """The newest document, or None where the store is empty."""
         with self._open() as db:
             row = db.execute("SELECT epoch, maps FROM topology").fetchone()
-        return _decode(row[0], row[1]) if row else None
+        return decode(row[0], row[1]) if row else None
 
-    def compare_and_set(self, expected_epoch: int, maps: StoredMaps) -> bool:
-        """Replace the maps if the store still is at `expected_epoch` (0: empty); gives whether it was."""
-        text = _encode(maps)
-        with self._open() as db:
+    def compare_and_set(self, expected_epoch: int, topology: StoredTopology) -> bool:
+        """Replace the document if the store still is at `expected_epoch` (0: empty); gives whether it was."""
+        text = encode(topology)
+        with self._open() as db, _transaction(db):
             if expected_epoch == 0:
-                cursor = db.execute("INSERT OR IGNORE INTO topology (id, epoch, maps) VALUES (1, ?, ?)", (maps.epoch, text))
+                cursor = db.execute("INSERT OR IGNORE INTO topology (id, epoch, maps) VALUES (1, ?, ?)", (topology.epoch, text))
             else:
-                cursor = db.execute("UPDATE topology SET epoch = ?, maps = ? WHERE epoch = ?", (maps.epoch, text, expected_epoch))
-            return cursor.rowcount == 1
+                cursor = db.execute("UPDATE topology SET epoch = ?, maps = ? WHERE epoch = ?", (topology.epoch, text, expected_epoch))
+            if cursor.rowcount != 1:
+                return False
+            db.execute("INSERT OR REPLACE INTO history VALUES (?, ?, ?)", (topology.epoch, time.time(), text))
+            db.execute("DELETE FROM history WHERE epoch <= ?", (topology.epoch - _HISTORY,))
+            return True
+
+    def wait_beyond(self, epoch: int, timeout_s: float) -> bool:
+        """Until the document has another epoch than this one; False where the time was over first."""
+        until = time.monotonic() + timeout_s
+        seen = None
+        while True:
+            with self._open() as db:
+                version = db.execute("PRAGMA data_version").fetchone()[0]
+                if version != seen:
+                    seen = version
+                    row = db.execute("SELECT epoch FROM topology").fetchone()
+                    if (row[0] if row else 0) != epoch:
+                        return True
+            if time.monotonic() >= until:
+                return False
+            time.sleep(_POLL_S)
 
     def primaries(self) -> dict[str, tuple[str, int]]:
         """The server that is primary, and the term, of each shard whose primary has changed."""
@@ -81,48 +135,70 @@ class SQLiteStore:
                 )
             return cursor.rowcount == 1
 
-    def take_lease(self, name: str, holder: str, seconds: float) -> bool:
-        """Take or renew a lease; gives False while somebody else holds it."""
-        now = time.time()
-        with self._open() as db:
-            cursor = db.execute(
-                "INSERT INTO leases VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires = excluded.expires"
-                " WHERE leases.holder = excluded.holder OR leases.expires < ?",
-                (name, holder, now + seconds, now),
-            )
-            return cursor.rowcount == 1
+    def take_lease(self, name: str, holder: str, seconds: float) -> int:
+        """Take or renew a lease; gives its token, which rises from holder to holder, or 0 while somebody else holds it."""
+        with self._open() as db, _transaction(db):
+            now = time.monotonic()
+            row = db.execute("SELECT holder, token, boot, expires FROM tokens WHERE name = ?", (name,)).fetchone()
+            known, token, boot, expires = row or ("", 0, "", 0.0)
+            if known not in ("", holder) and boot == self._boot and expires > now:
+                return 0
+            if known != holder:
+                token += 1
+            db.execute("INSERT OR REPLACE INTO tokens VALUES (?, ?, ?, ?, ?)", (name, holder, token, self._boot, now + seconds))
+            return int(token)
 
     def drop_lease(self, name: str, holder: str) -> None:
-        """Give a lease up."""
+        """Give a lease up; its token stays known."""
         with self._open() as db:
-            db.execute("DELETE FROM leases WHERE name = ? AND holder = ?", (name, holder))
+            db.execute("UPDATE tokens SET holder = '' WHERE name = ? AND holder = ?", (name, holder))
+
+    def acknowledge(self, proxy: str, epoch: int, seconds: float) -> None:
+        """A proxy lives, for so many seconds at least, and has carried out everything up to an epoch."""
+        with self._open() as db:
+            db.execute("INSERT OR REPLACE INTO proxies VALUES (?, ?, ?, ?)", (proxy, epoch, self._boot, time.monotonic() + seconds))
+
+    def acknowledgements(self) -> list[Acknowledgement]:
+        """Of all proxies that have not taken leave."""
+        now = time.monotonic()
+        with self._open() as db:
+            rows = db.execute("SELECT proxy, epoch, boot, expires FROM proxies ORDER BY proxy").fetchall()
+        return [Acknowledgement(proxy, epoch, boot == self._boot and expires > now) for proxy, epoch, boot, expires in rows]
+
+    def leave(self, proxy: str) -> None:
+        """A proxy takes leave: nobody waits for it any more."""
+        with self._open() as db:
+            db.execute("DELETE FROM proxies WHERE proxy = ?", (proxy,))
+
+    def progress(self, move: int) -> dict[str, Any]:
+        """What was saved of a move's progress."""
+        with self._open() as db:
+            row = db.execute("SELECT progress FROM progress WHERE move = ?", (move,)).fetchone()
+        found = json.loads(row[0]) if row else {}
+        return found if isinstance(found, dict) else {}
+
+    def save_progress(self, move: int, progress: dict[str, Any]) -> None:
+        """Keep a move's progress."""
+        with self._open() as db:
+            db.execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", (move, json.dumps(progress)))
+
+    def note(self, move: int, event: str) -> None:
+        """Append to the journal of a move."""
+        with self._open() as db:
+            db.execute("INSERT INTO journal VALUES (?, ?, ?)", (move, time.time(), event))
+
+    def journal(self, move: int) -> list[tuple[float, str]]:
+        """A move's journal: the time, in seconds since 1970, and the event."""
+        with self._open() as db:
+            return [(at, event) for at, event in db.execute("SELECT at, event FROM journal WHERE move = ? ORDER BY rowid", (move,))]
 
 
-def _encode(maps: StoredMaps) -> str:
-    ranges = {
-        group: {"bounds": [_tag(b) for b in m.bounds], "owners": m.owners, "start": _tag(m.start), "end": _tag(m.end)}
-        for group, m in maps.range_maps.items()
-    }
-    return json.dumps({"shards": maps.shards, "hash": maps.hash_maps, "range": ranges})
-
-
-def _decode(epoch: int, text: str) -> StoredMaps:
-    raw = json.loads(text)
-    ranges = {
-        group: RangeMap(tuple(_untag(b) for b in m["bounds"]), tuple(m["owners"]), _untag(m["start"]), _untag(m["end"]))
-        for group, m in raw["range"].items()
-    }
-    return StoredMaps(epoch, tuple(raw["shards"]), {group: tuple(owners) for group, owners in raw["hash"].items()}, ranges)
-
-
-def _tag(value: object) -> object:
-    """TOML's dates have no form in JSON."""
-    if isinstance(value, dt.datetime):
-        return {"datetime": value.isoformat()}
-    return {"date": value.isoformat()} if isinstance(value, dt.date) else value
-
-
-def _untag(value: object) -> object:
-    if isinstance(value, dict):
-        return dt.datetime.fromisoformat(value["datetime"]) if "datetime" in value else dt.date.fromisoformat(value["date"])
-    return value
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")

@@ -23,6 +23,11 @@ class Scheme(Enum):
         """Whether each row lives on the one shard that its key names."""
         return self in (Scheme.RANGE, Scheme.HASH)
 
+    @property
+    def copied(self) -> bool:
+        """Whether every shard has all rows."""
+        return self is Scheme.REFERENCE
+
 
 @dataclass(frozen=True, slots=True)
 class TableRule:

@@ -1,0 +1,201 @@
+"""Following the store: this process takes over each new topology, and tells the store when nothing older is under way any more."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+from time import perf_counter
+from typing import Final
+
+from shardproxy.backends.registry import Backends
+from shardproxy.config.loader import LoadedConfig, describe_shard
+from shardproxy.config.model import Shard
+from shardproxy.errors import ConfigError
+from shardproxy.session.holding import Holding, let_go
+from shardproxy.session.router import Router
+from shardproxy.store.reconcile import check_members, served
+from shardproxy.store.records import StoredTopology
+from shardproxy.store.store import Store, StoreUnavailable
+from shardproxy.topology.topology import Topology
+
+log = logging.getLogger(__name__)
+
+# How long a proxy counts as alive after it was last heard of, and how often it tells.
+LEASE_S: Final = 4.0
+_HEARTBEAT_S: Final = 1.0
+# A process that has not reached the store for so long takes itself for forgotten, some time before others do.
+ISOLATED_AFTER_S: Final = 3.0
+_WATCH_S: Final = 1.0
+_AGAIN_S: Final = 0.3
+# A hold that its mover does not end is ended by whoever sees it, so that clients do not wait for a mover that is gone.
+_HOLD_LIMIT_S: Final = 4.0
+
+
+def add_stored(backends: Backends, stored: StoredTopology, loaded: LoadedConfig) -> None:
+    """Make the pools of the shards that only the store describes."""
+    for name, record in stored.shards.items():
+        if record.primary and name not in backends.pools:
+            section = Shard.model_validate({"primary": record.primary, "replicas": list(record.replicas)})
+            backends.add(name, section, *describe_shard(name, section, loaded.path))
+
+
+class Follower:
+    """Keeps a router at the newest topology. `proxy` is this process' name in the store; `epoch` what it has carried out."""
+
+    def __init__(self, store: Store, router: Router, stored: StoredTopology, file: Topology) -> None:
+        self.store = store
+        self.proxy = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(3)}"
+        self.stored = stored
+        self.epoch = stored.epoch
+        self._router = router
+        self._file = file
+        self._reached_at = perf_counter()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._letting_go: asyncio.Task[None] | None = None
+        self._held_since = 0.0
+
+    @property
+    def isolated(self) -> bool:
+        """Whether movers may have stopped waiting for this process."""
+        return perf_counter() - self._reached_at > ISOLATED_AFTER_S
+
+    async def start(self) -> None:
+        """Tell the store of this process, and begin to follow."""
+        await self._tell()
+        if self._router.holding is None and self.stored.hold is not None:
+            await self._take(self.stored)
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._follow()), loop.create_task(self._beat())]
+
+    async def stop(self) -> None:
+        """Take leave: nobody shall wait for this process."""
+        for task in [*self._tasks, *([self._letting_go] if self._letting_go is not None else [])]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(StoreUnavailable):
+            await asyncio.to_thread(self.store.leave, self.proxy)
+        await asyncio.to_thread(self.store.close)
+
+    # -- the store ----------------------------------------------------------------------------------------------------
+
+    async def _tell(self) -> None:
+        asked_at = perf_counter()
+        try:
+            await asyncio.to_thread(self.store.acknowledge, self.proxy, self.epoch, LEASE_S)
+        except StoreUnavailable as error:
+            self._lost(error)
+        else:
+            self._reached_at = asked_at
+            self._found()
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(_HEARTBEAT_S)
+            await self._tell()
+            hold = self.stored.hold
+            if hold is not None and perf_counter() - self._held_since > _HOLD_LIMIT_S:
+                await self._end_hold()
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                if await asyncio.to_thread(self.store.wait_beyond, self.stored.epoch, _WATCH_S):
+                    stored = await asyncio.to_thread(self.store.load)
+                    self._found()
+                    if stored is not None and stored.epoch > self.stored.epoch:
+                        await self._take(stored)
+            except StoreUnavailable as error:
+                self._lost(error)
+                await asyncio.sleep(_AGAIN_S)
+            except Exception:
+                log.exception("the stored topology could not be taken over")
+                await asyncio.sleep(_AGAIN_S)
+
+    def _lost(self, error: StoreUnavailable) -> None:
+        if not self._router.store_fault:
+            log.error("the store is away; the last topology stays in use", extra={"store": self.store.label, "reason": str(error)})
+        self._router.store_fault = str(error)
+
+    def _found(self) -> None:
+        if self._router.store_fault:
+            log.warning("the store is back", extra={"store": self.store.label})
+        self._router.store_fault = ""
+
+    async def _end_hold(self) -> None:
+        """Compare-and-set, so that a mover that only was slow learns that nobody waits any more."""
+        stored = self.stored
+        log.error("a hold was ended, its mover is gone", extra={"move": stored.hold.move if stored.hold else 0})
+        try:
+            released = stored.without_hold()
+            if await asyncio.to_thread(self.store.compare_and_set, stored.epoch, released):
+                await self._take(released)
+        except StoreUnavailable as error:
+            self._lost(error)
+
+    # -- the router ---------------------------------------------------------------------------------------------------
+
+    async def _take(self, stored: StoredTopology) -> None:
+        """Serve a newer topology. The acknowledgement follows when nothing older is under way."""
+        router, before = self._router, self.stored
+        try:
+            check_members(self.store.label, stored, self._file.shards)
+            add_stored(router.backends, stored, router.loaded)
+        except ConfigError as error:
+            log.error("the stored topology cannot be served", extra={"faults": error.faults})
+            return
+        router.backends.start_new()
+        topology = served(stored, self._file)
+        if set(topology.shards) - set(router.topology.shards) or stored.tables != before.tables:
+            await router.refresh_members(topology)
+        holding = self._holding(stored, topology)
+        changed = _changed_tables(router.topology, topology)
+        router.adopt(topology, holding)
+        self.stored = stored
+        if self._letting_go is not None:
+            self._letting_go.cancel()
+        work = self._let_go(stored.epoch, changed, holding)
+        self._letting_go = asyncio.get_running_loop().create_task(work)
+        log.info("topology", extra={"epoch": stored.epoch})
+
+    def _holding(self, stored: StoredTopology, topology: Topology) -> Holding | None:
+        hold = stored.hold
+        move = stored.move(hold.move) if hold is not None else None
+        if hold is None or move is None:
+            return None
+        current = self._router.holding
+        if current is not None and current.hold == hold:
+            return current
+        self._held_since = perf_counter()
+        if move.joins:
+            tables = frozenset(name for name, rule in topology.rules.items() if rule.scheme.copied)
+        else:
+            tables = frozenset(name for name, rule in topology.rules.items() if rule.group == move.group)
+        return Holding(hold, tables, frozenset((move.source, move.target)), move.share)
+
+    async def _let_go(self, epoch: int, changed: frozenset[str], holding: Holding | None) -> None:
+        # What an earlier epoch has changed may still be under way, as its wait was cut short by this one.
+        self._pending |= changed
+        await let_go(self._router, self._pending)
+        if holding is not None:
+            await let_go(self._router, holding.tables, holding.shards)
+        self._pending = frozenset()
+        self.epoch = epoch
+        await self._tell()
+
+    _pending: frozenset[str] = frozenset()
+
+
+def _changed_tables(before: Topology, after: Topology) -> frozenset[str]:
+    """The tables whose statements go elsewhere, or get another text, under the new topology."""
+    if before.shards != after.shards or before.rules != after.rules:
+        return frozenset(before.rules) | frozenset(after.rules)
+    groups = {
+        group
+        for maps in ("hash_maps", "range_maps", "strays")
+        for group in {**getattr(before, maps), **getattr(after, maps)}
+        if getattr(before, maps).get(group) != getattr(after, maps).get(group)
+    }
+    return frozenset(name for name, rule in after.rules.items() if rule.group in groups)
