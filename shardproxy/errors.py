@@ -101,6 +101,7 @@ MERGE_LIMIT = _spec("SP1218", 1104, "42000", Fault.REFUSED, "merging this result
 UNSUPPORTED_TYPE = _spec("SP1219", 1235, "42000", Fault.REFUSED, "values of this type cannot be merged from several shards")
 CROSS_SHARD_DDL = _spec("SP1220", 1235, "42000", Fault.REFUSED, "this schema change cannot be carried out over several shards")
 DDL_PARTIAL = _spec("SP1221", 1105, "HY000", Fault.BACKEND, "a schema change succeeded on some shards only")
+STRAY_ROWS = _spec("SP1222", 1205, "HY000", Fault.REFUSED, "rows are being moved, and this statement could meet them twice; try again")
 
 # The schema as the shards have it, against the config
 TABLE_UNUSABLE = _spec("SP1301", 1235, "42000", Fault.OPERATOR, "the table cannot be served as configured; run `shardproxy check`")

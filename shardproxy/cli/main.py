@@ -15,7 +15,7 @@ from shardproxy import __version__
 from shardproxy.cli.logs import set_up_logs
 from shardproxy.errors import ConfigError
 
-EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_REFUSED = 0, 1, 2, 3
+EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_REFUSED, EXIT_BUSY = 0, 1, 2, 3, 4
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:

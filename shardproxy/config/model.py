@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, mode
 
 # Strict, so that the string "1" stays a string: the bounds of a VARCHAR key are strings whatever they look like.
 Bound = Annotated[int, Strict()] | Annotated[dt.datetime, Strict()] | Annotated[dt.date, Strict()] | Annotated[str, Strict()]
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$-]{0,63}")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$-]{0,63}")
 
 
 class Section(BaseModel):
@@ -318,7 +318,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
-        faults = [f"shards.{name}: a name is a letter, then letters, digits, _ or -" for name in self.shards if not _NAME.fullmatch(name)]
+        faults = [f"shards.{name}: a name is a letter, then letters, digits, _ or -" for name in self.shards if not NAME.fullmatch(name)]
         if self.default_shard not in self.shards:
             faults.append(f"proxy.default_shard: shard {self.default_shard!r} is not in [shards]")
         if self.proxy.open_schemas is not None and self.proxy.open_schemas not in self.shards:

@@ -166,11 +166,15 @@ class Executor:
         template = plan.scatter if plan.scatter is not None else plan.template
         result = {}
         for shard in shards:
-            own = literals
-            if lists is not None and shard in lists and plan.split_list is not None and template is not None:
+            if template is None:
+                result[shard] = text
+            elif lists is not None and shard in lists and plan.split_list is not None:
                 own = [*literals]
                 own[plan.split_list] = lists[shard]
-            result[shard] = text if template is None else render(template, own, self.answer)
+                # It owns every key that the list still has, so no row has to be left out.
+                result[shard] = render(template, own, self.answer)
+            else:
+                result[shard] = render(template, literals, self.answer, shard)
         return result
 
     def _any_shard(self, context: PlanContext) -> str:

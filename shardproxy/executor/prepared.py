@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from shardproxy.backends.engine import Connection
 from shardproxy.errors import TOO_COMPLEX, WRONG_ARGUMENTS, ProxyError
 from shardproxy.planner.plan import Plan
-from shardproxy.planner.template import LimitSum, SessionValue
+from shardproxy.planner.template import LimitSum, OwnershipFilter, SessionValue
 from shardproxy.protocol.binary import Values, build_execute, renumbered_execute
 from shardproxy.protocol.framing import encode_packet
 from shardproxy.routing.render import Answer
@@ -118,7 +118,7 @@ class PreparedCall:
                 parts.append(piece)
             elif isinstance(piece, SessionValue):
                 parts.append(answer(piece))
-            elif isinstance(piece, LimitSum):
+            elif isinstance(piece, LimitSum | OwnershipFilter):
                 return None
             elif (own := statement.slots[piece]) is not None:
                 parts.append(own)

@@ -50,12 +50,14 @@ class Item:
 
 @dataclass(slots=True)
 class SelectClauses:
-    """A SELECT in pieces. Spans are places in the statement's text; `body` runs from FROM to the end of WHERE."""
+    """A SELECT in pieces. Spans are places in the statement's text; `body` runs from FROM to the end of WHERE, `where` is where its
+    condition begins."""
 
     head: tuple[int, int]
     modifiers: frozenset[str]
     items: list[Item]
     body: tuple[int, int]
+    where: int | None = None
     group: list[Item] = field(default_factory=list)
     having: tuple[int, int] | None = None
     order: list[Item] = field(default_factory=list)
@@ -91,6 +93,7 @@ def split_select(statement: Statement, select: exp.Select) -> SelectClauses:
         modifiers=frozenset(t.upper for t in tokens[1:first]),
         items=_select_items(tokens, first, marks[0], select.expressions),
         body=(tokens[marks[0]].start, tokens[where_end - 1].end),
+        where=tokens[spans["WHERE"][0] + 1].start if "WHERE" in spans else None,
     )
     if "GROUP" in spans:
         start, end = spans["GROUP"]
@@ -122,10 +125,10 @@ def _clause_starts(tokens: list[Token], first: int) -> list[int]:
             continue
         if token.kind is Kind.WORD and token.upper in _STARTS[at:] and tokens[i - 1].text != ".":
             following = tokens[i + 1].upper if i + 1 < len(tokens) else ""
-            # FOR also stands in index hints, LOCK and OFFSET may be names; only clause heads count.
+            # FOR, ORDER and GROUP also stand in index hints, LOCK and OFFSET may be names; only clause heads count.
             is_head = {
-                "GROUP": following == "BY",
-                "ORDER": following == "BY",
+                "GROUP": following == "BY" and tokens[i - 1].upper != "FOR",
+                "ORDER": following == "BY" and tokens[i - 1].upper != "FOR",
                 "FOR": following in ("UPDATE", "SHARE"),
                 "LOCK": following == "IN",
                 "OFFSET": bool(marks) and tokens[marks[-1]].upper == "LIMIT",

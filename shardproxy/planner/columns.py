@@ -9,8 +9,9 @@ from sqlglot import exp
 from shardproxy.errors import CROSS_SHARD_CLAUSE, CROSS_SHARD_ORDER, ProxyError
 from shardproxy.merge.spec import SortKey
 from shardproxy.planner.clauses import Item, SelectClauses
+from shardproxy.planner.ownership import own_rows_of_select
 from shardproxy.planner.scopes import Scopes
-from shardproxy.planner.template import Edit, Piece, pieces
+from shardproxy.planner.template import Edit, Piece, pieces, quoted_name
 from shardproxy.sql.statement import Statement
 from shardproxy.topology.catalog import Column
 
@@ -45,6 +46,10 @@ class ShardColumns:
     def text(self, item: Item) -> list[Piece]:
         """An expression as the client wrote it."""
         return pieces(self.statement, item.start, item.end, self.edits)
+
+    def body(self) -> list[Piece]:
+        """FROM and WHERE, with what keeps to the rows that a shard owns."""
+        return own_rows_of_select(self.statement, self.scopes, self.clauses.body, self.clauses.where, self.edits)
 
     def hide(self, parts: list[Piece]) -> int:
         """Add a hidden column; gives its number. The same text is added once."""
@@ -175,11 +180,6 @@ class ShardColumns:
                 nodes.append(exp.column(column.name, instance.visible, quoted=True))
                 texts.append([quoted_name(instance.visible) + b"." + quoted_name(column.name)])
         self.nodes, self.texts, self.aliases, self.starred = nodes, texts, [""] * len(nodes), False
-
-
-def quoted_name(name: str) -> bytes:
-    """An identifier in backticks."""
-    return b"`" + name.replace("`", "``").encode("latin-1") + b"`"
 
 
 def join_pieces(parts: Sequence[list[Piece]]) -> list[Piece]:

@@ -14,6 +14,7 @@ from shardproxy.errors import (
     UNKNOWN_TABLE,
     ProxyError,
 )
+from shardproxy.planner.strays import StrayRows
 from shardproxy.planner.words import HARMLESS_FUNCTIONS
 from shardproxy.sql.lexer import Token, function_names
 from shardproxy.topology.catalog import Catalog, TableSchema
@@ -97,6 +98,10 @@ class PlanContext:
     whole: WholeSchema | None = None
     # Set where clients may use the other schemas of one server.
     open: WholeSchema | None = None
+    strays: StrayRows = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "strays", StrayRows(self.topology))
 
     def resolve(self, name: str, schema: str = "", *, selected: bool = True) -> ResolvedTable:
         """The table that a statement names; raises `ProxyError` where it does not exist or cannot be served."""

@@ -203,7 +203,7 @@ def build_grouped(columns: ShardColumns) -> tuple[Template, MergeSpec]:
     distinct_text: list[list[Piece]] = [[builder.written(node)] for node in builder.distinct_nodes]
     group_text: list[list[Piece]] = [*(builder.group_texts[i] for i, _ in group_order), *distinct_text]
     parts: list[Piece] = [*pieces(columns.statement, *clauses.head, columns.edits), b" ", *select_list(columns)]
-    parts += [*columns.hidden_pieces(), b" ", *pieces(columns.statement, *clauses.body, columns.edits)]
+    parts += [*columns.hidden_pieces(), b" ", *columns.body()]
     if group_text:
         parts += [
             b" GROUP BY ",

@@ -133,7 +133,7 @@ class Plan:
 
     - `template`: the text for a shard, or None to send the text as it came.
     - `scatter`: what each of several shards is asked instead, and `merge` how the answers become one. A write on several shards
-      has neither; its counts are added up.
+      has no `merge`: its counts are added up.
     - `refusal`: what a client is told where the route comes to more than one shard.
     - `split_list`: a list behind IN of which each shard gets its own part only.
     - `system`: a question about the schema; the shards' schema name is replaced by the logical one both ways.

@@ -152,6 +152,8 @@ class Scopes:
         for instance in [right] if side == "LEFT" else left:
             if instance is not None:
                 instance.nullable = True
+                # What an ON before said of it does not hold for the rows that the other side keeps.
+                instance.predicates.clear()
         left_sharded = any(i.table.sharded for i in left)
         right_sharded = right is not None and right.table.sharded
         if (side == "LEFT" and right_sharded and not left_sharded) or (side == "RIGHT" and left_sharded and not right_sharded):
@@ -171,16 +173,26 @@ class Scopes:
         for part in conjuncts(condition):
             if isinstance(part, exp.EQ) and isinstance(part.this, exp.Column) and isinstance(part.expression, exp.Column):
                 a, b = self._key_instance(part.this, scope), self._key_instance(part.expression, scope)
-                if a and b and a is not b and (not outer or (partner is a) != (partner is b)):
+                if a and b and a is not b and (not outer or self._ties(partner, a, b)):
                     self._unite(a, b)
             if outer:
                 continue
             for instance in scope.instances:
-                if not instance.table.sharded:
+                if not instance.table.sharded or (instance.nullable and part.find(exp.NullSafeEQ)):
+                    # A key that is missing equals NULL there, and such rows may be on any shard.
                     continue
                 predicate = key_predicate(self.statement, part, partial(self._is_key, instance=instance, scope=scope))
                 if predicate is not None:
                     instance.predicates.append(predicate)
+
+    def _ties(self, partner: Instance | None, a: Instance, b: Instance) -> bool:
+        """Whether equal keys in the ON of an outer join tie `partner` to what was there before.
+
+        An optional partner hangs on one class only: it must not tie two others, whose rows are kept where their keys differ.
+        """
+        if partner is None or (partner is a) == (partner is b):
+            return False
+        return not partner.nullable or self._class.count(self._class[partner.number]) == 1
 
     def _is_key(self, node: exp.Expression, instance: Instance, scope: Scope) -> bool:
         return isinstance(node, exp.Column) and self._key_instance(node, scope) is instance

@@ -73,7 +73,7 @@ def _build_rows(columns: ShardColumns) -> tuple[Template, MergeSpec]:
                 keys.append(key)
                 order_text.append([str(position + 1).encode()])
     parts: list[Piece] = [*pieces(statement, *clauses.head, edits), b" ", *items, *columns.hidden_pieces(), b" "]
-    parts += pieces(statement, *clauses.body, edits)
+    parts += columns.body()
     if clauses.group:
         parts += [b" GROUP BY ", *join_pieces([columns.text(item) for item in clauses.group])]
     if clauses.having:

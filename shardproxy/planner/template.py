@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -41,7 +41,23 @@ class LimitSum:
     offset: int | None
 
 
-Piece = bytes | int | SessionValue | LimitSum
+@dataclass(frozen=True, slots=True)
+class OwnershipFilter:
+    """A text for the shards on which rows may lie that belong elsewhere, and nothing on all others; see `ownership`.
+
+    `texts` has it by shard, in parts between which `column` stands.
+    """
+
+    texts: Mapping[str, tuple[bytes, ...]]
+    column: bytes = b""
+
+    def on(self, shard: str) -> bytes:
+        """What the shard gets."""
+        parts = self.texts.get(shard)
+        return b"" if parts is None else self.column.join(parts)
+
+
+Piece = bytes | int | SessionValue | LimitSum | OwnershipFilter
 Template = tuple[Piece, ...]
 
 _FUNCTIONS = {
@@ -112,6 +128,11 @@ def pieces(statement: Statement, start: int, end: int, edits: Sequence[Edit] = (
         pos = edit.end
     result += _with_slots(statement, pos, end)
     return result
+
+
+def quoted_name(name: str) -> bytes:
+    """An identifier in backticks."""
+    return b"`" + name.replace("`", "``").encode("latin-1") + b"`"
 
 
 def template_of(parts: Sequence[Piece]) -> Template:

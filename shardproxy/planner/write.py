@@ -7,10 +7,11 @@ from sqlglot import exp
 from shardproxy.errors import CROSS_SHARD_WRITE, KEY_UPDATE, UNSUPPORTED_STATEMENT, ProxyError
 from shardproxy.planner.context import PlanContext
 from shardproxy.planner.determinism import check_deterministic
+from shardproxy.planner.ownership import own_rows_of_write
 from shardproxy.planner.plan import Kind, Opcode, Plan, Route
 from shardproxy.planner.routes import keyed_plan
 from shardproxy.planner.scopes import Instance, Scopes
-from shardproxy.planner.template import Edit, pieces, template_of
+from shardproxy.planner.template import Edit, Template, pieces, template_of
 from shardproxy.sql.statement import Statement
 from shardproxy.topology.topology import Scheme
 
@@ -44,12 +45,22 @@ def plan_write(statement: Statement, context: PlanContext, edits: list[Edit], *,
         return Plan(kind, Route(Opcode.FIXED, shards.pop()), template, writes=True, tables=names)
     if isinstance(tree, exp.Update):
         _check_key_unchanged(tree, scopes)
-    refusal = scopes.scatter_blocker()
-    if refusal is None and (tree.args.get("limit") is not None or tree.args.get("order") is not None):
-        refusal = ProxyError(CROSS_SHARD_WRITE, f"{statement.verb} with ORDER BY or LIMIT cannot be applied over several shards")
-    if refusal is None and any(token.upper == "RETURNING" for token in statement.tokens):
-        refusal = ProxyError(CROSS_SHARD_WRITE, "RETURNING cannot be applied over several shards")
-    return keyed_plan(kind, statement, scopes, template, refusal=refusal, writes=True)
+    scatter, refusal = None, scopes.scatter_blocker()
+    if refusal is None:
+        try:
+            scatter = _for_several_shards(statement, scopes, edits)
+        except ProxyError as error:
+            refusal = error
+    return keyed_plan(kind, statement, scopes, template, refusal=refusal, scatter=scatter, writes=True)
+
+
+def _for_several_shards(statement: Statement, scopes: Scopes, edits: list[Edit]) -> Template | None:
+    """The text for each of several shards, None where it is the statement's own; raises `ProxyError` where it must have one shard."""
+    if statement.tree.args.get("limit") is not None or statement.tree.args.get("order") is not None:
+        raise ProxyError(CROSS_SHARD_WRITE, f"{statement.verb} with ORDER BY or LIMIT cannot be applied over several shards")
+    if any(token.upper == "RETURNING" for token in statement.tokens):
+        raise ProxyError(CROSS_SHARD_WRITE, "RETURNING cannot be applied over several shards")
+    return own_rows_of_write(statement, scopes, edits)
 
 
 def _targets(tree: exp.Expression, scopes: Scopes) -> list[Instance]:

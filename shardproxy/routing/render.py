@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
 
-from shardproxy.planner.template import LimitSum, SessionValue, Template
+from shardproxy.planner.template import OwnershipFilter, SessionValue, Template
 from shardproxy.sql.fingerprint import list_items
 
 Answer = Callable[[SessionValue], bytes]
 
 
-def render(template: Template, literals: Sequence[bytes], answer: Answer) -> bytes:
-    """Fill in literals and the session's own values (`answer` gives them as SQL literals)."""
+def render(template: Template, literals: Sequence[bytes], answer: Answer, shard: str = "") -> bytes:
+    """Fill in literals and the session's own values (`answer` gives them as SQL literals), and what only `shard` gets."""
     parts = []
     for piece in template:
         if isinstance(piece, bytes):
             parts.append(piece)
+        elif isinstance(piece, int):
+            parts.append(literals[piece])
         elif isinstance(piece, SessionValue):
             parts.append(answer(piece))
-        elif isinstance(piece, LimitSum):
+        elif isinstance(piece, OwnershipFilter):
+            parts.append(piece.on(shard))
+        else:
             total = int(literals[piece.limit]) + (int(literals[piece.offset]) if piece.offset is not None else 0)
             parts.append(b"%d" % min(total, (1 << 64) - 1))
-        else:
-            parts.append(literals[piece])
     return b"".join(parts)
 
 

@@ -1,0 +1,176 @@
+"""Copying the rows of a share, table by table in the order of their keys, in chunks.
+
+Nothing is locked and no snapshot is held: a row that changes after its chunk was read is in the source's binary log behind the position
+that was noted before the first chunk, and the tail brings it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from migrate.errors import MoveFailed
+from migrate.failpoints import reach
+from migrate.job import Job, is_duplicate, roll_back
+from migrate.node import LOCK_ERRNOS
+from migrate.tables import MovedTable
+from shardproxy.backends.engine import Connection
+from shardproxy.errors import ServerError
+from shardproxy.protocol.resultset import parse_row
+
+Key = tuple[bytes, ...]
+Rows = list[bytes]
+
+# A chunk is made as long as this many seconds give, within these rows and bytes.
+_CHUNK_S = 0.15
+_FIRST_ROWS, _LEAST_ROWS, _MOST_ROWS = 500, 50, 20_000
+_CHUNK_BYTES = 4 << 20
+# Of a statement that inserts rows.
+_STATEMENT_BYTES = 1 << 20
+_DELETE_ROWS = 1000
+
+
+async def copy_all(job: Job) -> None:
+    """Copy every table of the move from where it stands."""
+    for table in job.tables:
+        last = job.progress.copied.get(table.name, [])
+        if last is not None:
+            await _copy(job, table, tuple(value.encode("utf-8", "surrogateescape") for value in last))
+            job.progress.copied[table.name] = None
+            await job.save()
+            await reach("copied")
+
+
+async def _copy(job: Job, table: MovedTable, last: Key) -> None:
+    reader, writer = await job.source.connect(), await job.target.connect()
+    writing: asyncio.Task[None] | None = None
+    size = _FIRST_ROWS
+    try:
+        if last or job.progress.rows_copied:
+            # Chunks that were written after the progress was last kept.
+            await delete_rows(job, writer, table, table.beyond(last))
+        while True:
+            began = time.monotonic()
+            rows, last = await read_chunk(reader, table, last, size)
+            await reach("chunk_read")
+            took = time.monotonic() - began
+            if writing is not None:
+                task, writing = writing, None
+                await task
+            if not rows:
+                return
+            await job.throttle.pace(len(rows))
+            writing = asyncio.get_running_loop().create_task(_write(job, writer, table, rows, last))
+            size = _next_size(size, len(rows), sum(map(len, rows)), took)
+    finally:
+        if writing is not None:
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+        reader.abort()
+        writer.abort()
+
+
+def _next_size(size: int, rows: int, octets: int, took_s: float) -> int:
+    by_time = size * _CHUNK_S / max(took_s, 0.001)
+    by_bytes = _CHUNK_BYTES / max(1.0, octets / rows)
+    return int(max(_LEAST_ROWS, min(_MOST_ROWS, size * 2, by_time, by_bytes)))
+
+
+async def read_chunk(connection: Connection, table: MovedTable, last: Key, limit: int) -> tuple[Rows, Key]:
+    """The next rows behind a key, as text, and the key of the last of them."""
+    return await _read(connection, table, f"{table.beyond(last)} AND {table.condition} ORDER BY {table.order_sql} LIMIT {limit}", last)
+
+
+async def read_keys(connection: Connection, table: MovedTable, keys: Sequence[Key]) -> Rows:
+    """The rows with these keys that are in the share, as text."""
+    return (await _read(connection, table, f"{table.one_of(keys)} AND {table.condition}", ()))[0]
+
+
+async def _read(connection: Connection, table: MovedTable, where: str, last: Key) -> tuple[Rows, Key]:
+    width = len(table.key) + 1
+    sql = f"SELECT {table.row_sql}, {table.key_sql} FROM {table.sql} WHERE {where}"
+    stream = connection.send(sql.encode("utf-8", "surrogateescape"))
+    await stream.wait_ready()
+    rows: Rows = []
+    payload = b""
+    while (found := await stream.next_rows()) is not None:
+        for payload in found:
+            row = parse_row(payload, width)[0] if payload[:1] >= b"\xfb" else payload[1 : 1 + payload[0]]
+            if row is None:
+                raise MoveFailed(f"a row of table {table.name} is longer than the source's max_allowed_packet allows it to be read")
+            rows.append(row)
+    if payload:
+        last = tuple(value or b"NULL" for value in parse_row(payload, width)[1:])
+    return rows, last
+
+
+async def _write(job: Job, connection: Connection, table: MovedTable, rows: Rows, last: Key) -> None:
+    progress = job.progress
+    try:
+        await job.begin(connection, job.target)
+        await insert_rows(connection, table, rows)
+        await connection.query(b"COMMIT")
+    except ServerError as error:
+        await roll_back(connection)
+        if is_duplicate(error):
+            raise MoveFailed(f"table {table.name}: a row of the share clashes with one that is on {job.target.shard}: {error}") from error
+        raise
+    await reach("chunk_written")
+    octets = sum(map(len, rows))
+    progress.rows_copied += len(rows)
+    progress.bytes_copied += octets
+    progress.copied[table.name] = [value.decode("utf-8", "surrogateescape") for value in last]
+    now = time.time()
+    progress.rate = progress.rows_copied / max(0.001, now - progress.started_at)
+    await job.save(now=False)
+    await reach("chunk_noted")
+
+
+async def insert_rows(connection: Connection, table: MovedTable, rows: Rows) -> None:
+    """Plain INSERTs: a row that is there already is a surprise, and must be one."""
+    head = f"INSERT INTO {table.sql} ({table.column_list}) VALUES ".encode()
+    at = 0
+    while at < len(rows):
+        end, octets = at, 0
+        while end < len(rows) and (octets := octets + len(rows[end]) + 1) <= _STATEMENT_BYTES:
+            end += 1
+        end = max(end, at + 1)
+        result = await connection.query(head + b",".join(rows[at:end]))
+        if result.ok is None or result.ok.affected_rows != end - at:
+            affected = result.ok.affected_rows if result.ok is not None else 0
+            raise MoveFailed(f"table {table.name}: {affected} of {end - at} rows were inserted")
+        at = end
+
+
+async def delete_rows(job: Job, connection: Connection, table: MovedTable, where: str = "TRUE", *, point: str = "") -> int:
+    """Delete the share's rows on the node of `connection`, in chunks by key; gives how many."""
+    node = job.source if connection.shard == job.source.shard else job.target
+    last: Key = ()
+    deleted = 0
+    while True:
+        found = await connection.query(
+            f"SELECT {table.key_sql} FROM {table.sql} WHERE {where} AND {table.beyond(last)} AND {table.condition}"
+            f" ORDER BY {table.order_sql} LIMIT {_DELETE_ROWS}".encode("utf-8", "surrogateescape")
+        )
+        if not found.rows:
+            return deleted
+        until = tuple(value or b"NULL" for value in parse_row(found.rows[-1], len(table.key)))
+        await job.throttle.pace(len(found.rows))
+        try:
+            await job.begin(connection, node)
+            result = await connection.query(
+                f"DELETE FROM {table.sql} WHERE {where} AND {table.beyond(last)} AND {table.up_to(until)} AND {table.condition}".encode(
+                    "utf-8", "surrogateescape"
+                )
+            )
+            await connection.query(b"COMMIT")
+        except ServerError as error:
+            await roll_back(connection)
+            if error.errno in LOCK_ERRNOS:
+                continue
+            raise
+        deleted += result.ok.affected_rows if result.ok is not None else 0
+        last = until
+        if point:
+            await reach(point)

@@ -1,0 +1,199 @@
+"""One server as a mover sees it: a session that copies bytes, the `_sp_` tables, the fence and its guards, and markers.
+
+The fence is a row per move in `_sp_fence`. Guards are triggers on the moved tables, there only while a move runs: a write to a row of
+the share reads the fence with a shared lock, so that closing the fence waits for all writers that have begun, and later ones are
+refused, whoever they are and however they came. The mover's own session passes by setting `@_sp_mover`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from migrate.errors import MoveBlocked, Replaced
+from migrate.tables import MovedTable, guard_condition, read_rows, read_texts
+from shardproxy.backends.engine import DEFAULT_KIND, Connection
+from shardproxy.backends.mysql_engine import MySQLEngine
+from shardproxy.errors import ProxyError, ServerError
+from shardproxy.topology.share import Share
+
+FENCE: Final = "_sp_fence"
+MARKER: Final = "_sp_marker"
+_FENCE_TABLE: Final = (
+    f"CREATE TABLE IF NOT EXISTS `{FENCE}` (move BIGINT PRIMARY KEY, grp VARCHAR(190) NOT NULL, side VARCHAR(10) NOT NULL,"
+    " state VARCHAR(10) NOT NULL, epoch BIGINT NOT NULL, token BIGINT NOT NULL) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4"
+)
+_MARKER_TABLE: Final = f"CREATE TABLE IF NOT EXISTS `{MARKER}` (id INT PRIMARY KEY, mark BIGINT NOT NULL) ENGINE = InnoDB"
+# The guards' message begins like a proxy's, which tells it to clients as an error that may be tried again.
+GUARD_MESSAGE: Final = "SP1412: the rows are being moved to another shard; try again"
+# A mover that is stopped in a transaction must not keep its locks for long: the server ends its session.
+_SESSION: Final = (
+    "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00', foreign_key_checks = 0, unique_checks = 1,"
+    " innodb_lock_wait_timeout = 5, lock_wait_timeout = 1, wait_timeout = {idle}, @_sp_mover = {token},"
+    " transaction_isolation = 'READ-COMMITTED'"
+)
+_IDLE_S: Final = 15
+LOCK_ERRNOS: Final = frozenset((1205, 1213))
+
+
+class Node:
+    """A server of a shard. `session` gives connections set up for moving rows; the caller closes them by leaving the context."""
+
+    def __init__(self, shard: str, engine: MySQLEngine, token: int) -> None:
+        self.shard = shard
+        self.engine = engine
+        self.token = token
+
+    async def connect(self, *, idle_s: int = _IDLE_S) -> Connection:
+        """A session of the mover; raises `ProxyError` or `ServerError`."""
+        connection = await self.engine.connect(DEFAULT_KIND)
+        text = _SESSION.format(idle=idle_s, token=self.token)
+        try:
+            await connection.query(text.replace("transaction_isolation", "tx_isolation").encode())
+        except ServerError as error:
+            if error.errno != 1193:
+                connection.abort()
+                raise
+            await connection.query(text.encode())
+        return connection
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Connection]:
+        """A session for a few statements."""
+        connection = await self.connect()
+        try:
+            yield connection
+        finally:
+            connection.abort()
+
+    async def flavour(self) -> str:
+        """`mariadb` or `mysql`, and the version."""
+        async with self.session() as session:
+            return (await read_texts(session, "SELECT VERSION()"))[0][0]
+
+    async def set_up(self) -> None:
+        """Make the `_sp_` tables where they are missing."""
+        async with self.session() as session:
+            for statement in (_FENCE_TABLE, _MARKER_TABLE):
+                await session.query(statement.encode())
+            await session.query(f"INSERT IGNORE INTO `{MARKER}` VALUES (1, 0)".encode())
+
+    # -- fence --------------------------------------------------------------------------------------------------------
+
+    async def claim(self, move: int, group: str, side: str, state: str) -> str:
+        """Write this mover's token into a move's fence, which is made in `state` where it is missing; gives the fence's state.
+
+        Raises `Replaced` where a newer mover has been here. Waits for what an older one has under way.
+        """
+        async with self.session() as session:
+            await session.query(
+                f"INSERT IGNORE INTO `{FENCE}` VALUES ({move}, '{_text(group)}', '{side}', '{state}', 0, {self.token})".encode()
+            )
+            await session.query(f"UPDATE `{FENCE}` SET token = {self.token} WHERE move = {move} AND token <= {self.token}".encode())
+            found = await read_texts(session, f"SELECT state, token FROM `{FENCE}` WHERE move = {move}")
+            if int(found[0][1]) != self.token:
+                raise Replaced(f"mover {found[0][1]} acts on {self.shard}")
+            return found[0][0]
+
+    async def set_fence(self, move: int, state: str, epoch: int, *, lock_wait_s: int = 1) -> None:
+        """Open or close the fence. Closing waits for writers under way; raises `MoveBlocked` where they take too long."""
+        async with self.session() as session:
+            await session.query(b"SET SESSION innodb_lock_wait_timeout = %d" % lock_wait_s)
+            try:
+                await session.query(
+                    f"UPDATE `{FENCE}` SET state = '{state}', epoch = {epoch} WHERE move = {move} AND token = {self.token}".encode()
+                )
+            except ServerError as error:
+                if error.errno in LOCK_ERRNOS:
+                    raise MoveBlocked(f"writers on {self.shard} hold the fence: {await self._blockers(session)}") from error
+                raise
+            found = await read_texts(session, f"SELECT state, token FROM `{FENCE}` WHERE move = {move}")
+            if not found or int(found[0][1]) != self.token or found[0][0] != state:
+                raise Replaced(f"another mover acts on {self.shard}")
+
+    async def _blockers(self, session: Connection) -> str:
+        """The oldest transactions, which are most likely in the way."""
+        with contextlib.suppress(ServerError, ProxyError):
+            rows = await read_texts(
+                session,
+                "SELECT trx_mysql_thread_id, TIMESTAMPDIFF(SECOND, trx_started, NOW()) FROM information_schema.INNODB_TRX"
+                " WHERE trx_mysql_thread_id <> CONNECTION_ID() ORDER BY trx_started LIMIT 3",
+            )
+            return ", ".join(f"connection {thread} in a transaction for {age} s" for thread, age in rows) or "none is left"
+        return "no right to see them"
+
+    async def forget_fence(self, move: int) -> None:
+        """Drop a move's fence."""
+        async with self.session() as session:
+            await session.query(f"DELETE FROM `{FENCE}` WHERE move = {move}".encode())
+
+    # -- guards -------------------------------------------------------------------------------------------------------
+
+    async def make_guards(self, move: int, tables: Sequence[MovedTable], share: Share) -> None:
+        """Make the triggers that are missing. Raises `MoveBlocked` where a table stays locked."""
+        async with self.session() as session:
+            known = await self._guards(session, move)
+            for table in tables:
+                for event, rows in (("INSERT", ("NEW",)), ("UPDATE", ("OLD", "NEW")), ("DELETE", ("OLD",))):
+                    name = _guard_name(move, event, table.name)
+                    if name not in known:
+                        await self._define(session, _guard_sql(name, move, event, table, share, rows), table.name)
+
+    async def _define(self, session: Connection, statement: str, table: str) -> None:
+        try:
+            await session.query(statement.encode())
+        except ServerError as error:
+            if error.errno in LOCK_ERRNOS:
+                raise MoveBlocked(f"table {table} on {self.shard} is in use: {await self._blockers(session)}") from error
+            raise
+
+    async def _guards(self, session: Connection, move: int) -> dict[str, str]:
+        rows = await read_texts(
+            session,
+            "SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()"
+            f" AND TRIGGER_NAME LIKE '\\_sp\\_{move}\\_%'",
+        )
+        return {row[0]: row[1] for row in rows}
+
+    async def drop_guards(self, move: int) -> None:
+        """Drop a move's triggers. Raises `MoveBlocked` where a table stays locked."""
+        async with self.session() as session:
+            for name, table in (await self._guards(session, move)).items():
+                await self._define(session, f"DROP TRIGGER IF EXISTS `{name}`", table)
+
+    # -- positions ----------------------------------------------------------------------------------------------------
+
+    async def mark(self, session: Connection) -> None:
+        """A write of no meaning. When it returns, all that stands before it in the binary log can be read: commits become visible in
+        the order in which they are logged."""
+        await session.query(f"UPDATE `{MARKER}` SET mark = mark + 1 WHERE id = 1".encode())
+
+    async def prepared(self) -> set[str]:
+        """The XA transactions that are prepared: their locks on the fence may be gone, and their rows will come all the same."""
+        async with self.session() as session:
+            rows = await read_rows(session, "XA RECOVER")
+            return {"/".join(repr(value) for value in row) for row in rows}
+
+
+def _text(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("'", "''")
+
+
+def _guard_name(move: int, event: str, table: str) -> str:
+    name = f"_sp_{move}_{event[0].lower()}_{table}"
+    # A name has 64 characters at most.
+    return name if len(name) <= 60 else name[:50] + "_" + hashlib.sha256(table.encode()).hexdigest()[:9]
+
+
+def _guard_sql(name: str, move: int, event: str, table: MovedTable, share: Share, rows: Sequence[str]) -> str:
+    condition = " OR ".join(dict.fromkeys(guard_condition(table, share, row) for row in rows))
+    return f"""CREATE TRIGGER `{name}` BEFORE {event} ON {table.sql} FOR EACH ROW BEGIN
+  DECLARE _sp_state VARCHAR(10) DEFAULT '';
+  IF @_sp_mover IS NULL AND ({condition}) THEN
+    SELECT state INTO _sp_state FROM `{FENCE}` WHERE move = {move} LOCK IN SHARE MODE;
+    IF _sp_state <> 'open' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '{GUARD_MESSAGE}'; END IF;
+  END IF;
+END"""

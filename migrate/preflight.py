@@ -1,0 +1,123 @@
+"""What must be true before a move begins, and the tables that the target needs."""
+
+from __future__ import annotations
+
+import re
+
+from migrate.binlog.source import preflight as binlog_faults
+from migrate.errors import MoveRefused
+from migrate.job import Job
+from migrate.node import Node
+from migrate.tables import Described, MovedTable, describe, moved_table, name_sql, read_texts
+from shardproxy.backends.engine import Connection
+from shardproxy.errors import ServerError
+from shardproxy.topology.share import Share
+from shardproxy.topology.topology import Topology
+
+_AUTO_INCREMENT = re.compile(r" AUTO_INCREMENT=\d+")
+_FOREIGN_KEYS = """
+SELECT r.TABLE_NAME, r.CONSTRAINT_NAME, r.REFERENCED_TABLE_NAME, r.DELETE_RULE, r.UPDATE_RULE
+FROM information_schema.REFERENTIAL_CONSTRAINTS r WHERE r.CONSTRAINT_SCHEMA = DATABASE()"""
+_TRIGGERS = """
+SELECT EVENT_OBJECT_TABLE, TRIGGER_NAME FROM information_schema.TRIGGERS
+WHERE TRIGGER_SCHEMA = DATABASE() AND TRIGGER_NAME NOT LIKE '\\_sp\\_%'"""
+_NEEDED = ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "TRIGGER")
+
+
+def moving_tables(topology: Topology, group: str, *, joins: bool) -> list[str]:
+    """The tables that a move of this group carries; with `joins` the reference tables."""
+    rules = topology.rules.values()
+    return sorted(rule.name for rule in rules if (rule.scheme.copied if joins else rule.scheme.sharded and rule.group == group))
+
+
+async def tables_on(node: Node, topology: Topology, group: str, share: Share, *, joins: bool) -> list[MovedTable]:
+    """The move's tables as a node has them. Raises `MoveRefused` with every reason why one cannot be moved."""
+    async with node.session() as session:
+        found = await describe(session)
+    tables: list[MovedTable] = []
+    reasons = []
+    for name in moving_tables(topology, group, joins=joins):
+        if name not in found:
+            reasons.append(f"table {name} is not on shard {node.shard}")
+            continue
+        table = moved_table(topology.rule(name), found[name], share)
+        if isinstance(table, str):
+            reasons.append(table)
+        else:
+            tables.append(table)
+    if reasons:
+        raise MoveRefused(reasons)
+    return tables
+
+
+async def preflight(job: Job) -> None:
+    """Look at both ends. Raises `MoveRefused` with everything that forbids the move."""
+    names = [table.name for table in job.tables]
+    async with job.source.session() as source, job.target.session() as target:
+        reasons = [f"{job.source.shard}: {fault}" for fault in await binlog_faults(source)]
+        reasons += await _family(source, target)
+        reasons += await _foreign_keys(source, names)
+        reasons += await _triggers(source, names, job.source.shard)
+        reasons += await _triggers(target, names, job.target.shard)
+        reasons += _differences(await describe(source), await describe(target), names, job.target.shard)
+        for session, node in ((source, job.source), (target, job.target)):
+            reasons += await _may_make_triggers(session, node.shard)
+    if reasons:
+        raise MoveRefused(reasons)
+
+
+async def _family(source: Connection, target: Connection) -> list[str]:
+    versions = [(await read_texts(session, "SELECT VERSION()"))[0][0] for session in (source, target)]
+    maria = ["mariadb" in version.lower() for version in versions]
+    return [f"rows move between servers of one kind only, not from {versions[0]} to {versions[1]}"] if maria[0] != maria[1] else []
+
+
+async def _foreign_keys(session: Connection, names: list[str]) -> list[str]:
+    """Rows that a foreign key changes are not in every server's log."""
+    reasons = []
+    for table, key, referenced, on_delete, on_update in await read_texts(session, _FOREIGN_KEYS):
+        if table not in names and referenced not in names:
+            continue
+        if {on_delete, on_update} & {"CASCADE", "SET NULL", "SET DEFAULT"}:
+            reasons.append(f"foreign key {key} of table {table} changes rows by itself, which the binary log does not tell")
+        elif (table in names) != (referenced in names):
+            reasons.append(f"foreign key {key} ties table {table} to {referenced}, which does not move with it")
+    return reasons
+
+
+async def _triggers(session: Connection, names: list[str], shard: str) -> list[str]:
+    found = await read_texts(session, _TRIGGERS)
+    return [f"table {table} on {shard} has a trigger, {name}, which would act twice" for table, name in found if table in names]
+
+
+def _differences(source: dict[str, Described], target: dict[str, Described], names: list[str], shard: str) -> list[str]:
+    return [
+        f"table {name} is not declared on {shard} as it is on the source"
+        for name in names
+        if name in target and target[name].columns != source[name].columns
+    ]
+
+
+async def _may_make_triggers(session: Connection, shard: str) -> list[str]:
+    """Servers with a binary log ask for a right of their own from whoever makes a trigger."""
+    try:
+        trusted = (await read_texts(session, "SELECT @@log_bin, @@log_bin_trust_function_creators"))[0]
+    except ServerError:
+        return []
+    grants = " ".join(row[0].upper() for row in await read_texts(session, "SHOW GRANTS"))
+    if trusted[0] in ("1", "ON") and trusted[1] in ("0", "OFF") and not re.search(r"SUPER|ALL PRIVILEGES ON \*\.\*|BINLOG ADMIN", grants):
+        return [f"{shard}: the account may not make triggers: SET GLOBAL log_bin_trust_function_creators = 1, or grant it SUPER"]
+    return []
+
+
+async def make_tables(job: Job, topology: Topology) -> None:
+    """Make on the target what is missing there: the moved tables, and for a shard that joins all that shards have."""
+    wanted = [rule.name for rule in topology.rules.values() if rule.scheme.sharded or rule.scheme.copied]
+    names = sorted(wanted) if job.move.joins else [table.name for table in job.tables]
+    async with job.source.session() as source, job.target.session() as target:
+        there = await describe(target)
+        here = await describe(source)
+        for name in names:
+            if name not in there and name in here:
+                created = (await read_texts(source, f"SHOW CREATE TABLE {name_sql(name)}"))[0][1]
+                await target.query(_AUTO_INCREMENT.sub("", created).encode())

@@ -1,0 +1,208 @@
+"""The tables that a move carries: their columns and keys, and the SQL that reads rows as text which inserts them again.
+
+The source itself writes each row as `(1,'a',x'00ff',NULL)`, so that a row costs next to nothing here, and its two ends compare by the
+same text. Exact for every type: see `value_sql`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from shardproxy.backends.engine import Connection
+from shardproxy.protocol.resultset import parse_row
+from shardproxy.topology.catalog import Column
+from shardproxy.topology.keys import KeyType, key_type_for
+from shardproxy.topology.share import Share
+from shardproxy.topology.share_sql import share_sql
+from shardproxy.topology.topology import TableRule
+
+_COLUMNS = """
+SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, CHARACTER_SET_NAME, COLLATION_NAME,
+       CHARACTER_MAXIMUM_LENGTH, DATETIME_PRECISION, EXTRA, GENERATION_EXPRESSION
+FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() ORDER BY TABLE_NAME, ORDINAL_POSITION"""
+_KEYS = """
+SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, NULLABLE, SUB_PART FROM information_schema.STATISTICS
+WHERE TABLE_SCHEMA = DATABASE() AND NON_UNIQUE = 0 ORDER BY TABLE_NAME, INDEX_NAME = 'PRIMARY' DESC, INDEX_NAME, SEQ_IN_INDEX"""
+_NUMBERS = frozenset(("tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "year"))
+_DOUBLES = frozenset(("float", "double"))
+_BYTES = frozenset(
+    ("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "geometry", "point", "linestring", "polygon", "multipoint",
+     "multilinestring", "multipolygon", "geometrycollection", "geomcollection", "vector")
+)  # fmt: skip
+_TIMES = frozenset(("date", "time", "datetime", "timestamp", "uuid", "inet4", "inet6"))
+
+
+def name_sql(name: str) -> str:
+    """An identifier, quoted."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def value_sql(name: str, data_type: str) -> str:
+    """An expression for the column's value as an SQL literal, NULL included; a session with `sql_mode = ''` and UTC reads it back."""
+    column = name_sql(name)
+    if data_type in _NUMBERS:
+        return f"IFNULL({column}, 'NULL')"
+    if data_type in _DOUBLES:
+        # A FLOAT as it is shown has six digits; as a double it has all.
+        return f"IFNULL({column} + 0e0, 'NULL')"
+    if data_type == "bit":
+        return f"IFNULL(CONCAT('b''', BIN({column} + 0), ''''), 'NULL')"
+    if data_type in _BYTES:
+        return f"IFNULL(CONCAT('x''', HEX({column}), ''''), 'NULL')"
+    if data_type in _TIMES:
+        return f"QUOTE({column})"
+    return f"QUOTE(CONVERT({column} USING utf8mb4))"
+
+
+@dataclass(frozen=True, slots=True)
+class MovedTable:
+    """One table. `key` are the columns by which a row is told from others; `condition` is true for the rows that move."""
+
+    name: str
+    columns: tuple[tuple[str, str], ...]
+    key: tuple[str, ...]
+    condition: str
+    key_type: KeyType | None
+    sharding_key: str
+
+    @property
+    def sql(self) -> str:
+        """The table's name, quoted."""
+        return name_sql(self.name)
+
+    @property
+    def column_list(self) -> str:
+        """The columns that are written, those that the server computes left out."""
+        return ", ".join(name_sql(name) for name, _ in self.columns)
+
+    @property
+    def row_sql(self) -> str:
+        """An expression for a row as text: what stands behind VALUES."""
+        return "CONCAT('(', " + ", ',', ".join(value_sql(name, kind) for name, kind in self.columns) + ", ')')"
+
+    @property
+    def key_sql(self) -> str:
+        """Expressions for the values of the key as SQL literals, by commas."""
+        kinds = dict(self.columns)
+        return ", ".join(value_sql(name, kinds[name]) for name in self.key)
+
+    @property
+    def order_sql(self) -> str:
+        """The key's columns, by commas."""
+        return ", ".join(name_sql(name) for name in self.key)
+
+    @property
+    def hash_sql(self) -> str:
+        """64 bits of a row's text: sums and XORs of them do not depend on the order of the rows."""
+        return f"CAST(CONV(LEFT(MD5({self.row_sql}), 16), 16, 10) AS UNSIGNED)"
+
+    def beyond(self, last: Sequence[bytes]) -> str:
+        """A condition for rows behind the one with this key, in an order that the key's index gives."""
+        return _compare(self.key, [value.decode("utf-8", "surrogateescape") for value in last], ">") if last else "TRUE"
+
+    def up_to(self, last: Sequence[bytes]) -> str:
+        """A condition for rows up to the one with this key."""
+        return _compare(self.key, [value.decode("utf-8", "surrogateescape") for value in last], "<=")
+
+    def one_of(self, keys: Sequence[tuple[bytes, ...]]) -> str:
+        """A condition for the rows with these keys, given as SQL literals."""
+        if len(self.key) == 1:
+            listed = b", ".join([key[0] for key in keys]).decode("utf-8", "surrogateescape")
+            return f"{name_sql(self.key[0])} IN ({listed})"
+        names = [name_sql(name) for name in self.key]
+        each = (
+            " AND ".join(f"{name} = {value.decode('utf-8', 'surrogateescape')}" for name, value in zip(names, key, strict=True))
+            for key in keys
+        )
+        return "(" + " OR ".join(f"({one})" for one in each) + ")"
+
+
+def _compare(columns: Sequence[str], values: Sequence[str], sign: str) -> str:
+    """Row-wise comparison, spelled out so that an index serves it: the first column alone bounds the range."""
+    first, value = name_sql(columns[0]), values[0]
+    if len(columns) == 1:
+        return f"{first} {sign} {value}"
+    strict = sign.rstrip("=")
+    rest = _compare(columns[1:], values[1:], sign)
+    return f"({first} {strict}= {value} AND ({first} {strict} {value} OR {rest}))"
+
+
+async def read_rows(connection: Connection, sql: str) -> list[tuple[bytes | None, ...]]:
+    """All rows of a small answer."""
+    result = await connection.query(sql.encode())
+    return [parse_row(row, len(result.columns)) for row in result.rows]
+
+
+async def read_texts(connection: Connection, sql: str) -> list[tuple[str, ...]]:
+    """The same as text, NULL as ""."""
+    rows = await read_rows(connection, sql)
+    return [tuple("" if value is None else value.decode("utf-8", "replace") for value in row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A table as a server has it: every column, and its best key."""
+
+    columns: tuple[tuple[str, ...], ...]
+    key: tuple[str, ...]
+
+    @property
+    def fingerprint(self) -> tuple[tuple[str, ...], ...]:
+        """What must be the same on both ends."""
+        return self.columns
+
+
+async def describe(connection: Connection) -> dict[str, Described]:
+    """The tables of the connection's schema."""
+    columns: dict[str, list[tuple[str, ...]]] = {}
+    for table, *column in await read_texts(connection, _COLUMNS):
+        columns.setdefault(table, []).append(tuple(column))
+    keys: dict[str, dict[str, list[str]]] = {}
+    useless: set[tuple[str, str]] = set()
+    for table, index, part, nullable, prefix in await read_texts(connection, _KEYS):
+        keys.setdefault(table, {}).setdefault(index, []).append(part)
+        if nullable == "YES" or prefix:
+            useless.add((table, index))
+    best = {
+        table: next((tuple(found) for index, found in of_table.items() if (table, index) not in useless), ())
+        for table, of_table in keys.items()
+    }
+    return {table: Described(tuple(found), best.get(table, ())) for table, found in columns.items()}
+
+
+def moved_table(rule: TableRule, found: Described, share: Share) -> MovedTable | str:
+    """The table with the SQL for its share, or why its rows cannot be moved."""
+    if not found.key:
+        return f"table {rule.name} has no primary key, nor a unique key without NULL: rows cannot be told apart"
+    columns = tuple((column[0], column[1]) for column in found.columns if not _computed(column))
+    if not rule.scheme.sharded:
+        return MovedTable(rule.name, columns, found.key, "TRUE", None, "")
+    own = next((column for column in found.columns if column[0].lower() == rule.key.lower()), None)
+    if own is None:
+        return f"table {rule.name} has no column {rule.key}"
+    key_type = key_type_for(as_column(own))
+    if isinstance(key_type, str):
+        return f"table {rule.name}: {key_type}"
+    return MovedTable(rule.name, columns, found.key, share_sql(key_type, name_sql(own[0]), share), key_type, own[0])
+
+
+def as_column(found: tuple[str, ...]) -> Column:
+    """A column of `describe` as the catalog has it."""
+    name, data_type, column_type, nullable, charset, collation, chars, decimals, _, _ = found
+    return Column(name, data_type, column_type, nullable == "YES", charset or None, collation or None, int(chars or 0), int(decimals or 0))
+
+
+def _computed(column: tuple[str, ...]) -> bool:
+    extra = column[8].upper()
+    return bool(column[9]) or "VIRTUAL" in extra or "STORED GENERATED" in extra or "PERSISTENT" in extra
+
+
+def guard_condition(table: MovedTable, share: Share, row: str) -> str:
+    """The share's condition in a trigger, for the row `NEW` or `OLD`."""
+    if table.key_type is None:
+        return "TRUE"
+    return share_sql(table.key_type, f"{row}.{name_sql(table.sharding_key)}", share)
+
+
+Tables = Mapping[str, MovedTable]

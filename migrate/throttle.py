@@ -1,0 +1,115 @@
+"""How fast a mover may be: a rate that operators set, and the load of the servers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+
+from migrate.node import Node
+from migrate.tables import read_texts
+from shardproxy.backends.engine import Connection
+from shardproxy.errors import ProxyError, ServerError
+from shardproxy.protocol.resultset import parse_row
+
+_LOOK_S = 0.5
+_PAUSE_S = 0.1
+# What operators may set, with what is meant where they have not: rows per second (0: as fast as it goes), threads at work on a server
+# above which the mover waits, seconds that a replica of the source or the target may be behind, milliseconds that a proxy's statements
+# may take (99 %; 0: not looked at).
+KNOBS: dict[str, float] = {"rate": 0.0, "max_threads_running": 25.0, "max_replica_lag_s": 1.5, "max_p99_ms": 0.0, "max_moves": 2.0}
+
+
+class Throttle:
+    """One move's. `reason` says why it waits, or is empty; `knobs` are shared and may change at any time."""
+
+    def __init__(self, nodes: Sequence[Node], replicas: Sequence[Node], knobs: Mapping[str, float]) -> None:
+        self._nodes = nodes
+        self._replicas = replicas
+        self.knobs = knobs
+        self.reason = ""
+        self.paused = False
+        self._load = ""
+        self._looker: asyncio.Task[None] | None = None
+        self._debt = 0.0
+        self._at = time.monotonic()
+        self.p99_ms = 0.0
+
+    def knob(self, name: str) -> float:
+        """A setting as it is now."""
+        return self.knobs.get(name, KNOBS[name])
+
+    def start(self) -> None:
+        """Begin to look at the servers' load."""
+        self._looker = asyncio.get_running_loop().create_task(self._look_forever())
+
+    async def stop(self) -> None:
+        """Stop looking."""
+        if self._looker is not None:
+            self._looker.cancel()
+            await asyncio.gather(self._looker, return_exceptions=True)
+
+    async def pace(self, rows: int) -> None:
+        """Wait until so many rows more may be moved."""
+        while True:
+            self.reason = "paused by an operator" if self.paused else self._load
+            if not self.reason:
+                break
+            await asyncio.sleep(_PAUSE_S)
+        rate = self.knob("rate")
+        now = time.monotonic()
+        if rate <= 0:
+            self._debt, self._at = 0.0, now
+            return
+        self._debt = max(0.0, self._debt - (now - self._at) * rate) + rows
+        self._at = now
+        wait = self._debt / rate
+        if wait > 0.02:
+            self.reason = f"rate {rate:g} rows/s"
+            await asyncio.sleep(min(wait, 5.0))
+            self.reason = ""
+
+    async def _look_forever(self) -> None:
+        sessions: dict[Node, Connection] = {}
+        try:
+            while True:
+                self._load = await self._look(sessions)
+                await asyncio.sleep(_LOOK_S)
+        finally:
+            for session in sessions.values():
+                session.abort()
+
+    async def _look(self, sessions: dict[Node, Connection]) -> str:
+        limit = self.knob("max_p99_ms")
+        if limit and self.p99_ms > limit:
+            return f"statements take {self.p99_ms:.0f} ms"
+        for node in [*self._nodes, *self._replicas]:
+            try:
+                session = sessions.get(node)
+                if session is None or session.closed:
+                    session = sessions[node] = await node.connect(idle_s=600)
+                reason = await (self._replica(session, node) if node in self._replicas else self._busy(session, node))
+            except (ProxyError, ServerError):
+                # Whoever copies notices by itself that a server is gone; a replica that is away holds nothing up.
+                continue
+            if reason:
+                return reason
+        return ""
+
+    async def _busy(self, session: Connection, node: Node) -> str:
+        running = int((await read_texts(session, "SHOW GLOBAL STATUS LIKE 'Threads_running'"))[0][1])
+        return f"{node.shard}: {running} threads at work" if running > self.knob("max_threads_running") else ""
+
+    async def _replica(self, session: Connection, node: Node) -> str:
+        try:
+            result = await session.query(b"SHOW REPLICA STATUS")
+        except ServerError:
+            result = await session.query(b"SHOW SLAVE STATUS")
+        names = [column.name for column in result.columns]
+        for row in result.rows:
+            values = dict(zip(names, parse_row(row, len(names)), strict=True))
+            behind = values.get(b"Seconds_Behind_Source", values.get(b"Seconds_Behind_Master"))
+            if behind is None or float(behind) > self.knob("max_replica_lag_s"):
+                lag = "does not replicate" if behind is None else f"is {int(behind)} s behind"
+                return f"{node.shard}: replica {node.engine.address} {lag}"
+        return ""

@@ -1,0 +1,105 @@
+"""Comparing a share's rows on both ends while they change: by sums over ranges of keys, down to the rows that differ.
+
+A row that differs may only have changed in between. So what differs is looked at again when the target has come as far as the source
+was; what then still differs, or has changed again too often, is brought once more, and if that does not help the move is given up.
+"""
+
+from __future__ import annotations
+
+from migrate.copying import Key
+from migrate.errors import MoveBlocked, MoveFailed
+from migrate.job import Job
+from migrate.tables import MovedTable, read_rows
+from migrate.tail import Tail
+from shardproxy.backends.engine import Connection
+
+_RANGE_ROWS = 5000
+_ROUNDS = 20
+_BATCH = 500
+# Longer than this a cutover would have to wait for the rows that changed since.
+_SETTLE_S = 30.0
+
+
+async def verify(job: Job, tail: Tail) -> int:
+    """Compare every row of the share; gives how many were compared. Raises `MoveFailed` where rows stay different."""
+    source, target = await job.source.connect(), await job.target.connect()
+    compared = 0
+    try:
+        for table in job.tables:
+            doubtful: list[Key] = []
+            last: Key = ()
+            while True:
+                tail.check()
+                await job.throttle.pace(_RANGE_ROWS)
+                until, count = await _next_range(source, table, last)
+                where = table.beyond(last) + (f" AND {table.up_to(until)}" if until else "")
+                if await _sums(source, table, where) != await _sums(target, table, where):
+                    doubtful += await _differing(source, target, table, where)
+                compared += count
+                if not until:
+                    break
+                last = until
+            await _settle(job, tail, table, doubtful, source, target)
+    finally:
+        source.abort()
+        target.abort()
+    return compared
+
+
+async def _next_range(connection: Connection, table: MovedTable, last: Key) -> tuple[Key, int]:
+    """The key that ends the next range of rows, and how many it has; no key for the last one, which is open."""
+    rows = await read_rows(
+        connection,
+        f"SELECT {table.key_sql} FROM {table.sql} WHERE {table.beyond(last)} AND {table.condition}"
+        f" ORDER BY {table.order_sql} LIMIT {_RANGE_ROWS}",
+    )
+    if len(rows) < _RANGE_ROWS:
+        return (), len(rows)
+    return tuple(value or b"NULL" for value in rows[-1]), len(rows)
+
+
+async def _sums(connection: Connection, table: MovedTable, where: str) -> tuple[bytes | None, ...]:
+    rows = f"SELECT {table.hash_sql} AS h FROM {table.sql} WHERE {where} AND {table.condition}"
+    sql = f"SELECT COUNT(*), BIT_XOR(h), SUM(h) FROM ({rows}) AS hashes"
+    return (await read_rows(connection, sql))[0]
+
+
+async def _hashes(connection: Connection, table: MovedTable, where: str) -> dict[Key, bytes]:
+    rows = await read_rows(connection, f"SELECT {table.hash_sql}, {table.key_sql} FROM {table.sql} WHERE {where} AND {table.condition}")
+    return {tuple(value or b"NULL" for value in row[1:]): row[0] or b"" for row in rows}
+
+
+async def _differing(source: Connection, target: Connection, table: MovedTable, where: str) -> list[Key]:
+    here, there = await _hashes(source, table, where), await _hashes(target, table, where)
+    return [key for key in {**here, **there} if here.get(key) != there.get(key)]
+
+
+async def _settle(job: Job, tail: Tail, table: MovedTable, keys: list[Key], source: Connection, target: Connection) -> None:
+    """Look at rows that differed again, until none does."""
+    before: dict[Key, bytes] = {}
+    for round_ in range(_ROUNDS):
+        if not keys:
+            return
+        try:
+            await tail.applied_up_to_now(_SETTLE_S)
+        except MoveBlocked:
+            continue
+        left: list[Key] = []
+        stuck: list[Key] = []
+        for at in range(0, len(keys), _BATCH):
+            where = table.one_of(keys[at : at + _BATCH])
+            here, there = await _hashes(source, table, where), await _hashes(target, table, where)
+            for key in keys[at : at + _BATCH]:
+                if here.get(key) != there.get(key):
+                    left.append(key)
+                    if round_ and here.get(key, b"") == before.get(key, b"-"):
+                        # It has not changed since the last look, nor come to be the same.
+                        stuck.append(key)
+                    before[key] = here.get(key, b"")
+        keys = left
+        if stuck and round_ > 1:
+            shown = ", ".join("(" + ", ".join(value.decode("utf-8", "replace") for value in key) + ")" for key in stuck[:5])
+            raise MoveFailed(f"table {table.name}: {len(stuck)} rows differ between {job.source.shard} and {job.target.shard}: {shown}")
+        tail.bring_again([(table.name, key) for key in stuck])
+    if keys:
+        raise MoveBlocked(f"table {table.name}: {len(keys)} rows change too often to be compared")
