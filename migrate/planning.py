@@ -189,7 +189,7 @@ async def _bucket_sizes(cluster: Cluster, stored: StoredTopology, group: str, sh
         async with node.session() as session:
             octets = await _row_bytes(session, table)
             bucket = bucket_sql(table.key_type, name_sql(table.sharding_key))
-            for text, rows in await read_texts(session, f"SELECT {bucket} AS b, COUNT(*) FROM {table.sql} GROUP BY b"):
+            for text, rows in await read_texts(session, f"SELECT {bucket} AS _sp_bucket, COUNT(*) FROM {table.sql} GROUP BY _sp_bucket"):
                 found[int(text)] = found.get(int(text), Size()) + Size(int(rows), int(rows) * octets)
     return found
 
@@ -208,8 +208,8 @@ async def _cell_sizes(
             column = name_sql(table.sharding_key)
             parts = await read_texts(
                 session,
-                f"SELECT MIN(k), COUNT(*) FROM (SELECT {column} AS k, NTILE({_CELLS}) OVER (ORDER BY {column}) AS n FROM {table.sql}"
-                f" WHERE {table.condition}) AS parts GROUP BY n ORDER BY n",
+                f"SELECT MIN(_sp_k), COUNT(*) FROM (SELECT {column} AS _sp_k, NTILE({_CELLS}) OVER (ORDER BY {column}) AS _sp_n FROM {table.sql}"
+                f" WHERE {table.condition}) AS parts GROUP BY _sp_n ORDER BY _sp_n",
             )
             assert table.key_type is not None
             bounds: list[object] = []

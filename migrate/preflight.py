@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from migrate.binlog.errors import LayoutMismatch
+from migrate.binlog.layout import read_layouts
 from migrate.binlog.source import preflight as binlog_faults
 from migrate.errors import MoveRefused
 from migrate.job import Job
@@ -56,6 +58,8 @@ async def preflight(job: Job) -> None:
     async with job.source.session() as source, job.target.session() as target:
         reasons = [f"{job.source.shard}: {fault}" for fault in await binlog_faults(source)]
         reasons += await _family(source, target)
+        reasons += await _engines(source, names)
+        reasons += await _readable(source, job)
         reasons += await _foreign_keys(source, names)
         reasons += await _triggers(source, names, job.source.shard)
         reasons += await _triggers(target, names, job.target.shard)
@@ -70,6 +74,32 @@ async def _family(source: Connection, target: Connection) -> list[str]:
     versions = [(await read_texts(session, "SELECT VERSION()"))[0][0] for session in (source, target)]
     maria = ["mariadb" in version.lower() for version in versions]
     return [f"rows move between servers of one kind only, not from {versions[0]} to {versions[1]}"] if maria[0] != maria[1] else []
+
+
+async def _engines(session: Connection, names: list[str]) -> list[str]:
+    """Fences and comparisons rest on transactions, and the order of commits on the log's."""
+    found = await read_texts(session, "SELECT TABLE_NAME, ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()")
+    reasons = [
+        f"table {name} is of engine {engine}; only InnoDB tables are moved"
+        for name, engine in found
+        if name in names and engine != "InnoDB"
+    ]
+    try:
+        ordered = (await read_texts(session, "SELECT @@binlog_order_commits"))[0][0]
+    except ServerError:
+        # MariaDB knows no other way.
+        return reasons
+    return reasons if ordered in ("1", "ON") else [*reasons, "binlog_order_commits is OFF: what the log says may not be visible yet"]
+
+
+async def _readable(session: Connection, job: Job) -> list[str]:
+    """Whether the log tells the keys of the tables' rows."""
+    keys = {table.name: [*table.key, *([table.sharding_key] if table.sharding_key else [])] for table in job.tables}
+    try:
+        await read_layouts(session, job.source.engine.schema, list(keys), keys)
+    except LayoutMismatch as error:
+        return [str(error)]
+    return []
 
 
 async def _foreign_keys(session: Connection, names: list[str]) -> list[str]:

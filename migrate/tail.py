@@ -15,7 +15,7 @@ import time
 from collections.abc import Coroutine, Mapping, Sequence
 
 from migrate.binlog.changes import RowChange
-from migrate.binlog.errors import BinlogError, SourceLost
+from migrate.binlog.errors import BinlogError, SchemaChanged, SourceLost, StatementLogged
 from migrate.binlog.layout import WatchedTable, read_layouts
 from migrate.binlog.position import Position
 from migrate.binlog.reader import BinlogReader
@@ -175,6 +175,8 @@ class Tail:
                         await asyncio.sleep(_IDLE_S)
             except SourceLost as error:
                 job.throttle.reason = str(error)
+            except (SchemaChanged, StatementLogged) as error:
+                raise MoveFailed(str(error)) from error
             except BinlogError as error:
                 raise Restart(str(error)) from error
             with contextlib.suppress(BinlogError, OSError):

@@ -78,6 +78,8 @@ async def read_layouts(
         columns.setdefault(row[0], []).append(_column(row))
         if row[-1] == _ROW_START:
             undeclared.discard(row[0])
+            if row[2] != "timestamp":
+                raise LayoutMismatch(f"table {row[0]} keeps old rows by transaction: the server logs its changes as statements")
     hashes = {row[0]: int(row[1]) for row in await text_rows(connection, _HASH_KEYS.format(where=where))}
     tables = {}
     for name in names:

@@ -22,11 +22,12 @@ class StoreSnapshot:
 
     def __init__(self, loaded: LoadedConfig) -> None:
         url = loaded.config.proxy.store
-        self.label = url
+        self.label = "the store"
         path = loaded.resolve(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
         self._stored: StoredTopology | None = None
         if path is None or path.is_file():
             store = open_store(url, loaded.path.parent)
+            self.label = store.label
             self._stored = store.load()
             store.close()
 

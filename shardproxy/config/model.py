@@ -149,7 +149,7 @@ class ProxySettings(Section):
     @field_validator("store")
     @classmethod
     def _store(cls, value: str) -> str:
-        if not value.startswith(("sqlite:///", "etcd://")):
+        if not value.startswith(("sqlite:///", "etcd://", "etcds://")):
             raise ValueError("a store is sqlite:///path or etcd://host:port,host:port/prefix")
         return value
 

@@ -14,10 +14,11 @@ from shardproxy.backends.engine import Connection
 from shardproxy.backends.pool import Pool
 from shardproxy.backends.replicas import ReplicaSet
 from shardproxy.backends.statements import BackendStatement
-from shardproxy.errors import BACKEND_LOST, SESSION_STATE_LOST, TXN_LOST, ProxyError, ServerError
+from shardproxy.errors import BACKEND_LOST, MOVING, SESSION_STATE_LOST, TXN_LOST, ProxyError, ServerError
 from shardproxy.executor.members import Members, check_on_replica
 from shardproxy.executor.reads import Use, use_of
 from shardproxy.executor.state import ClientState
+from shardproxy.executor.trust import Trust
 from shardproxy.planner.plan import Plan
 from shardproxy.telemetry.counters import Metrics
 
@@ -27,8 +28,11 @@ _TURN = count()
 class Leases:
     """Who holds what, for one session."""
 
-    def __init__(self, pools: Mapping[str, Pool], sets: Mapping[str, ReplicaSet], state: ClientState, metrics: Metrics) -> None:
+    def __init__(
+        self, pools: Mapping[str, Pool], sets: Mapping[str, ReplicaSet], state: ClientState, metrics: Metrics, trust: Trust
+    ) -> None:
         self.pools = pools
+        self.trust = trust
         self.members = Members(sets, state)
         self.reads = self.members.reads
         self.held: dict[str, Connection] = {}
@@ -151,14 +155,12 @@ class Leases:
             try:
                 await self._prepare(connection, for_tables=for_tables)
                 await self.settled(connection)
+                await self.trust.check(connection, for_tables=for_tables)
             except ServerError:
                 self.give(connection)
                 raise
             except ProxyError as error:
-                self.drop(connection)
-                self.members.failed(connection, error.detail)
-                # Nothing of the statement was sent, and nothing of the session was on that connection.
-                if not fresh or shard in self.held or error.spec is not BACKEND_LOST or attempt == 3:
+                if not self._lost_fresh(connection, error, fresh=fresh) or attempt == 3:
                     raise
             except BaseException:
                 self.drop(connection)
@@ -166,6 +168,15 @@ class Leases:
             else:
                 return connection
         raise AssertionError("not reached")
+
+    def _lost_fresh(self, connection: Connection, error: ProxyError, *, fresh: bool) -> bool:
+        """Whether a connection was lost before anything was sent of the statement, and nothing of the session was on it."""
+        if error.spec is MOVING:
+            self.give(connection)
+            return False
+        self.drop(connection)
+        self.members.failed(connection, error.detail)
+        return fresh and connection.shard not in self.held and error.spec is BACKEND_LOST
 
     def _take_for(self, connection: Connection, plan: Plan | None, *, writes: bool = False) -> None:
         """Note what a connection is taken for."""

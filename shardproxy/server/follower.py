@@ -52,21 +52,16 @@ class Follower:
         self.epoch = stored.epoch
         self._router = router
         self._file = file
-        self._reached_at = perf_counter()
         self._tasks: list[asyncio.Task[None]] = []
         self._letting_go: asyncio.Task[None] | None = None
         self._held_since = 0.0
 
-    @property
-    def isolated(self) -> bool:
-        """Whether movers may have stopped waiting for this process."""
-        return perf_counter() - self._reached_at > ISOLATED_AFTER_S
-
     async def start(self) -> None:
         """Tell the store of this process, and begin to follow."""
         await self._tell()
-        if self._router.holding is None and self.stored.hold is not None:
-            await self._take(self.stored)
+        # Only now: a mover that has not waited for this process has written all it has before this is read.
+        newest = await asyncio.to_thread(self.store.load)
+        await self._take(newest or self.stored)
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._follow()), loop.create_task(self._beat())]
 
@@ -88,8 +83,7 @@ class Follower:
         except StoreUnavailable as error:
             self._lost(error)
         else:
-            self._reached_at = asked_at
-            self._found()
+            await self._trusted_since(asked_at)
 
     async def _beat(self) -> None:
         while True:
@@ -104,15 +98,31 @@ class Follower:
             try:
                 if await asyncio.to_thread(self.store.wait_beyond, self.stored.epoch, _WATCH_S):
                     stored = await asyncio.to_thread(self.store.load)
-                    self._found()
                     if stored is not None and stored.epoch > self.stored.epoch:
                         await self._take(stored)
+                    elif stored is None or stored.epoch < self.stored.epoch:
+                        self._lost(StoreUnavailable(self.store.label, "it holds an older topology than the one in use, or none"))
+                        await asyncio.sleep(_AGAIN_S)
             except StoreUnavailable as error:
                 self._lost(error)
                 await asyncio.sleep(_AGAIN_S)
             except Exception:
                 log.exception("the stored topology could not be taken over")
                 await asyncio.sleep(_AGAIN_S)
+
+    async def _trusted_since(self, asked_at: float) -> None:
+        """The store has heard of this process: movers wait for it. If they may not have done so for a while, it first looks what is new."""
+        trust = self._router.trust
+        if perf_counter() > trust.valid_until:
+            try:
+                newest = await asyncio.to_thread(self.store.load)
+            except StoreUnavailable as error:
+                self._lost(error)
+                return
+            if newest is not None and newest.epoch > self.stored.epoch:
+                await self._take(newest)
+        trust.valid_until = asked_at + ISOLATED_AFTER_S
+        self._found()
 
     def _lost(self, error: StoreUnavailable) -> None:
         if not self._router.store_fault:
@@ -153,6 +163,7 @@ class Follower:
         holding = self._holding(stored, topology)
         changed = _changed_tables(router.topology, topology)
         router.adopt(topology, holding)
+        router.trust.epoch = stored.epoch
         self.stored = stored
         if self._letting_go is not None:
             self._letting_go.cancel()

@@ -184,10 +184,9 @@ class PreparedStatements:
             statement.cursor = cursor = _cursor_sink(session)
             session.start(self._open_cursor(statement, plan, call, cursor))
             return
-        holding = session.router.holding
-        at_once = holding is None or not holding.concerns(session, plan, call.literals)
-        if not (at_once and type(plan) is Plan and plan.short and session.short.try_execute(plan, call)):
-            session.start(session.run_prepared(plan, call))
+        if type(plan) is Plan and plan.short and session.may_start(plan, call.literals) and session.short.try_execute(plan, call):
+            return
+        session.start(session.run_prepared(plan, call))
 
     async def _execute_elsewhere(self, statement: PreparedStatement, call: PreparedCall) -> None:
         """The session has chosen another schema since."""

@@ -14,6 +14,7 @@ from shardproxy.backends.engine import DEFAULT_KIND, ConnectionKind, Settings
 from shardproxy.backends.registry import Backends
 from shardproxy.config.loader import LoadedConfig
 from shardproxy.errors import NO_SCHEMA_RIGHT, UNKNOWN_DATABASE, UNSUPPORTED_SETTING, ProxyError, ServerError
+from shardproxy.executor.trust import Trust
 from shardproxy.planner.build import build_plan
 from shardproxy.planner.cache import PlanCache
 from shardproxy.planner.context import PlanContext, Servers, build_context
@@ -66,6 +67,8 @@ class Router:
         self.draining = False
         # What statements have to wait for while a share changes its owner.
         self.holding: Holding | None = None
+        # How long the topology can be taken for the newest one.
+        self.trust = Trust(topology.epoch)
         # Why the store cannot be asked, or "".
         self.store_fault = ""
         self._next_thread_id = 1

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from time import perf_counter
 from typing import Any
 
 from shardproxy.config.replication import read_mode_of
-from shardproxy.errors import INTERNAL, KILLED, PRIVILEGE, ProxyError, ServerError, ShardproxyError, internal_error
+from shardproxy.errors import INTERNAL, KILLED, MOVING, PRIVILEGE, ProxyError, ServerError, ShardproxyError, internal_error
 from shardproxy.executor.executor import Executor
 from shardproxy.executor.leases import Leases
 from shardproxy.executor.outcome import Outcome
@@ -51,7 +51,7 @@ class Session:
         self.router = router
         self.channel = channel
         self.state = ClientState(router.register(self))
-        self.leases = Leases(router.backends.pools, router.backends.sets, self.state, router.metrics)
+        self.leases = Leases(router.backends.pools, router.backends.sets, self.state, router.metrics, router.trust)
         self.executor = Executor(self.leases, self.state, router.metrics, self.answer, router.limits)
         self.statement = b""
         # The plan of the statement under way, once it is carried out; and whether it waits for rows that change their shard.
@@ -158,9 +158,7 @@ class Session:
                 self.start(plan_beside(self, plans, shape, text, literals))
                 return
             plan = plans.get(shape, literals)
-            holding = self.router.holding
-            at_once = holding is None or not holding.concerns(self, plan, literals)
-            if at_once and type(plan) is Plan and plan.short and self.short.try_send(plan, packet, text, literals):
+            if type(plan) is Plan and plan.short and self.may_start(plan, literals) and self.short.try_send(plan, packet, text, literals):
                 return
         except ShardproxyError as error:
             self.send_error(error)
@@ -172,6 +170,13 @@ class Session:
             self.finished()
             return
         self.start(self.run(plan, text, literals))
+
+    def may_start(self, plan: Plan, literals: Sequence[bytes]) -> bool:
+        """Whether a statement may go to its shards at once: no share that it touches changes its owner, and the topology is the newest."""
+        holding = self.router.holding
+        if self.started_at > self.router.trust.valid_until:
+            return False
+        return holding is None or not holding.concerns(self, plan, literals)
 
     @property
     def plans(self) -> PlanCache:
@@ -207,8 +212,9 @@ class Session:
         call: PreparedCall | None = None,
     ) -> None:
         """Carry out a planned statement and answer it, into `sink` if it is to be in another form than text."""
-        holding = self.router.holding
-        if holding is not None and holding.concerns(self, plan, literals):
+        router = self.router
+        holding = router.holding
+        if holding is not None and not router.trust.over and holding.concerns(self, plan, literals):
             await self._hold_back(holding)
             if call is None:
                 await run_text(self, text, sink)
@@ -241,6 +247,10 @@ class Session:
         if plan.temporary:
             # Nobody else sees such a table, so nothing has to be read anew.
             return await self.executor.run_ddl(plan, literals)
+        topology = self.router.topology
+        for step in plan.steps:
+            if topology.rule(step.table).group in topology.moving:
+                raise ProxyError(MOVING, f"rows of table '{step.table}' are being moved to another shard: change it when that is done")
         async with self.router.ddl_lock:
             try:
                 return await self.executor.run_ddl(plan, literals)

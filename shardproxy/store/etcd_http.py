@@ -17,6 +17,8 @@ _ANSWER_S = 2.0
 # A connection that was idle for longer may be dead without anybody having said so.
 _IDLE_S = 30.0
 _CHUNK_BYTES = 64 * 1024
+# Of an answer that is none, as a page of another server, or etcd's own words on who may use its HTTP interface.
+_QUOTED_BYTES = 120
 # Codes of gRPC.
 _DEADLINE_EXCEEDED, _NOT_FOUND, _UNAVAILABLE, _UNAUTHENTICATED = 4, 5, 14, 16
 
@@ -206,7 +208,8 @@ def _object(text: bytes, status: int) -> dict[str, Any]:
     try:
         found = json.loads(text.split(b"\n", 1)[0])
     except ValueError:
-        raise ValueError(f"no etcd with the interface v3 is there: status {status}") from None
+        found = None
     if not isinstance(found, dict):
-        raise ValueError(f"no etcd with the interface v3 is there: status {status}")
+        said = " ".join(text[:_QUOTED_BYTES].decode("ascii", "replace").split())
+        raise ValueError(f"this is no answer of etcd's interface v3: status {status}, {said!r}")
     return found

@@ -48,6 +48,7 @@ def served(stored: StoredTopology, file: Topology) -> Topology:
         hash_maps=stored.hash_maps,
         range_maps=stored.range_maps,
         strays=stored.strays,
+        moving=frozenset(move.group for move in stored.moves if move.state.strays_on_target and not move.joins),
     )
 
 

@@ -47,6 +47,7 @@ class SQLiteStore:
         self.path = path
         self.label = str(path)
         self._boot = _boot()
+        self._changes = 0
         self._connection: sqlite3.Connection | None = None
         self._lock = threading.Lock()
 
@@ -99,6 +100,7 @@ class SQLiteStore:
                 cursor = db.execute("UPDATE topology SET epoch = ?, maps = ? WHERE epoch = ?", (topology.epoch, text, expected_epoch))
             if cursor.rowcount != 1:
                 return False
+            self._changes += 1
             db.execute("INSERT OR REPLACE INTO history VALUES (?, ?, ?)", (topology.epoch, time.time(), text))
             db.execute("DELETE FROM history WHERE epoch <= ?", (topology.epoch - _HISTORY,))
             return True
@@ -106,10 +108,11 @@ class SQLiteStore:
     def wait_beyond(self, epoch: int, timeout_s: float) -> bool:
         """Until the document has another epoch than this one; False where the time was over first."""
         until = time.monotonic() + timeout_s
-        seen = None
+        # The version tells of other connections' commits only.
+        seen: tuple[int, int] | None = None
         while True:
             with self._open() as db:
-                version = db.execute("PRAGMA data_version").fetchone()[0]
+                version = (db.execute("PRAGMA data_version").fetchone()[0], self._changes)
                 if version != seen:
                     seen = version
                     row = db.execute("SELECT epoch FROM topology").fetchone()

@@ -38,7 +38,8 @@ class Store(Documents, Protocol):
     have been carried out all the same."""
 
     def wait_beyond(self, epoch: int, timeout_s: float) -> bool:
-        """Until the document has another epoch than this one; False where the time was over first."""
+        """Until the document has another epoch than this one; False where the time was over first. Comes back at once where the store
+        cannot be reached, so that whoever asks again has to pause."""
 
     def primaries(self) -> dict[str, tuple[str, int]]:
         """The server that is primary, and the term, of each shard whose primary has changed."""
@@ -83,8 +84,8 @@ def open_store(url: str, directory: Path) -> Store:
         from shardproxy.store.sqlite_store import SQLiteStore
 
         return SQLiteStore((directory / url.removeprefix("sqlite:///")).resolve())
-    if url.startswith("etcd://"):
+    if url.startswith(("etcd://", "etcds://")):
         from shardproxy.store.etcd_store import EtcdStore
 
-        return EtcdStore(url)
+        return EtcdStore(url, directory)
     raise ConfigError(url, ["a store is sqlite:///path or etcd://host:port,host:port/prefix"])

@@ -18,7 +18,7 @@ _ROUNDS: Final = 16
 # A part of the slack that is not worth a bound more.
 _CRUMB: Final = 4
 # Pieces that are looked at in pairs to put them in order; beyond that, the search would take longer than it is worth.
-_TANGLED: Final = 500
+_TANGLED: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class _Deal:
         leaving = {name: self._loads[name] for name in self._owners if name not in self._due.share}
         self._fill(leaving | wanted.give, wanted.take, strict=True)
         self._place_rest()
-        # What is still too much, in pieces that also bring their taker over its share, but less than they relieve the giver.
+        # What is still too much, in pieces that are worth it though they bring their taker over its share.
         give = {name: self._off(name) for name in self._due.share if self._off(name) > self._due.slack[name] and name not in self._took}
         take = {name: -self._off(name) for name in self._due.share if self._off(name) < 0 and name not in self._gave}
         self._fill(give, take, strict=False)

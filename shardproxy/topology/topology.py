@@ -61,7 +61,7 @@ class Topology:
     """Shards, rules and partition maps of one epoch.
 
     `strays` says which rows may lie on a shard that does not own them, by group and shard: those that a move is bringing, and those
-    that it has left behind. Statements over several shards leave them out.
+    that it has left behind. Statements over several shards leave them out. `moving` are the groups of which rows are being moved.
     """
 
     epoch: int
@@ -71,6 +71,7 @@ class Topology:
     hash_maps: Mapping[str, tuple[str, ...]]
     range_maps: Mapping[str, RangeMap]
     strays: Mapping[str, Mapping[str, Share]] = field(default_factory=dict)
+    moving: frozenset[str] = frozenset()
 
     def rule(self, table: str) -> TableRule:
         """The rule of a table; a table that no rule names is unsharded and lives on the default shard."""
