@@ -91,17 +91,21 @@ class Board:
         return await self._change(change, check=True)
 
     async def _change(self, change: Change, *, check: bool) -> StoredTopology:
+        written: StoredTopology | None = None
         async with self._lock:
             while True:
                 try:
                     stored = await self.load()
+                    if written is not None and stored == written:
+                        # It had been carried out, and only the answer was lost.
+                        return stored
                     if check and stored.mover != self.token:
                         self.lost.set()
                         raise Replaced(f"mover {stored.mover} acts")
                     changed = change(stored)
                     if changed is None:
                         return stored
-                    changed = replace(changed, epoch=stored.epoch + 1)
+                    written = changed = replace(changed, epoch=stored.epoch + 1)
                     if await asyncio.to_thread(self.store.compare_and_set, stored.epoch, changed):
                         return changed
                 except StoreUnavailable:

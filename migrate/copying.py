@@ -29,6 +29,8 @@ _CHUNK_BYTES = 4 << 20
 # Of a statement that inserts rows.
 _STATEMENT_BYTES = 1 << 20
 _DELETE_ROWS = 1000
+# Rows of one chunk.
+_CLASHES = 100
 
 
 async def copy_all(job: Job) -> None:
@@ -47,7 +49,7 @@ async def _copy(job: Job, table: MovedTable, last: Key) -> None:
     writing: asyncio.Task[None] | None = None
     size = _FIRST_ROWS
     try:
-        if last or job.progress.rows_copied:
+        if not job.fresh:
             # Chunks that were written after the progress was last kept.
             await delete_rows(job, writer, table, table.beyond(last))
         while True:
@@ -113,9 +115,9 @@ async def _write(job: Job, connection: Connection, table: MovedTable, rows: Rows
         await connection.query(b"COMMIT")
     except ServerError as error:
         await roll_back(connection)
-        if is_duplicate(error):
-            raise MoveFailed(f"table {table.name}: a row of the share clashes with one that is on {job.target.shard}: {error}") from error
-        raise
+        if not is_duplicate(error):
+            raise
+        await _write_singly(job, connection, table, rows)
     await reach("chunk_written")
     octets = sum(map(len, rows))
     progress.rows_copied += len(rows)
@@ -125,6 +127,21 @@ async def _write(job: Job, connection: Connection, table: MovedTable, rows: Rows
     progress.rate = progress.rows_copied / max(0.001, now - progress.started_at)
     await job.save(now=False)
     await reach("chunk_noted")
+
+
+async def _write_singly(job: Job, connection: Connection, table: MovedTable, rows: Rows) -> None:
+    """A unique value may have gone from a row that was copied already to one of these: that one stays away until rows are compared."""
+    clashes = 0
+    for row in rows:
+        try:
+            await job.begin(connection, job.target)
+            await insert_rows(connection, table, [row])
+            await connection.query(b"COMMIT")
+        except ServerError as error:
+            await roll_back(connection)
+            clashes += 1
+            if not is_duplicate(error) or clashes > _CLASHES:
+                raise MoveFailed(f"table {table.name}: rows of the share clash with others on {job.target.shard}: {error}") from error
 
 
 async def insert_rows(connection: Connection, table: MovedTable, rows: Rows) -> None:

@@ -45,6 +45,8 @@ class Progress:
     throttled: str = ""
     # The rows are there already, as they were at the position: this is the way back of a move.
     back: bool = False
+    # The target's guards are gone: nothing is left to be done for a switched move but its clean-up.
+    freed: bool = False
     started_at: float = 0.0
     copied_at: float = 0.0
 
@@ -70,6 +72,8 @@ class Job:
     tables: Sequence[MovedTable]
     throttle: Throttle
     progress: Progress = field(default_factory=Progress)
+    # This process itself has emptied the target before it copies.
+    fresh: bool = False
     _saved_at: float = 0.0
 
     async def save(self, *, now: bool = True) -> None:

@@ -18,6 +18,7 @@ from migrate.cutover import cut_over
 from migrate.errors import MoveBlocked, MoveFailed, MoveRefused, Restart
 from migrate.failpoints import reach
 from migrate.job import Job
+from migrate.node import FENCE
 from migrate.preflight import make_tables, preflight
 from migrate.states import check_transition
 from migrate.tables import read_texts
@@ -35,6 +36,9 @@ _LONGEST_WAIT_S = 15.0
 _LAG_S = 0.1
 _CATCH_UP_S = 5.0
 _RESTARTS = 3
+# A server that is going down or read-only for now, locks that others have.
+_PASSING_ERRNOS = frozenset((1053, 1205, 1213, 1290, 1836, 2013))
+_NO_TABLE_ERRNO = 1146
 
 
 class Mover:
@@ -45,6 +49,7 @@ class Mover:
         self._tail: Tail | None = None
         self._until_ready = until_ready
         self._restarts = 0
+        self._wait_s = _AGAIN_S
 
     async def run(self) -> S:
         """Until the share has its new owner, or the move has been given up; gives the state then."""
@@ -61,43 +66,48 @@ class Mover:
         }
         job.throttle.start()
         try:
+            # Each time by the state as it is then: what failed half-way may have changed it.
             while (state := job.move.state) in steps:
                 if state is S.READY and self._until_ready:
                     break
                 await self._step(steps[state])
             if job.move.state is S.SWITCHED:
-                await self._finish_switch()
+                await self._until_done(self._finish_switch)
             return job.move.state
         finally:
             await self._stop_tail()
             await job.throttle.stop()
 
     async def _step(self, step: Callable[[], Awaitable[None]]) -> None:
-        job = self._job
-        wait = _AGAIN_S
-        while True:
+        """Try a step once; what is only in the way for now is waited for."""
+        try:
             await self._heed()
+            await step()
+            self._wait_s = _AGAIN_S
+        except (MoveBlocked, ProxyError, StoreUnavailable) as error:
+            await self._wait_for(str(error))
+        except Restart as error:
+            await self._restart(error)
+        except (MoveFailed, MoveRefused) as error:
+            await self._give_up(str(error))
+        except ServerError as error:
+            if error.errno in _PASSING_ERRNOS or self._job.move.state in (S.FENCING, S.ABORTING):
+                await self._wait_for(str(error))
+            else:
+                await self._give_up(f"{error.shard or 'a server'}: {error}")
+
+    async def _until_done(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Try a step behind the decision until it is done: there is no way back."""
+        while True:
             try:
                 await step()
                 return
             except (MoveBlocked, ProxyError, StoreUnavailable) as error:
-                await self._wait_for(str(error), wait)
-                wait = min(wait * 2, _LONGEST_WAIT_S)
-            except Restart as error:
-                await self._restart(error)
-                return
-            except (MoveFailed, MoveRefused) as error:
-                await self._give_up(str(error))
-                return
+                await self._wait_for(str(error))
             except ServerError as error:
-                if error.errno in (1053, 1205, 1213, 1290, 1836, 2013):
-                    await self._wait_for(str(error), wait)
-                    wait = min(wait * 2, _LONGEST_WAIT_S)
-                    continue
-                if job.move.state is S.ABORTING:
+                if error.errno not in _PASSING_ERRNOS:
                     raise
-                await self._give_up(f"{error.shard or 'a server'}: {error}")
-                return
+                await self._wait_for(str(error))
 
     async def _heed(self) -> None:
         """What operators wish: to wait, or to give up."""
@@ -105,20 +115,22 @@ class Mover:
         while True:
             wanted = job.board.wanted.get(job.move.id, "")
             job.throttle.paused = wanted == "pause"
-            if wanted == "cancel" and not job.move.state.decided and job.move.state is not S.ABORTING:
-                await self._give_up("cancelled by an operator")
+            if wanted == "cancel" and not job.move.state.decided and job.move.state not in (S.FENCING, S.ABORTING):
+                raise MoveFailed("cancelled by an operator")
             if not job.throttle.paused:
                 return
             await asyncio.sleep(_AGAIN_S)
 
-    async def _wait_for(self, reason: str, seconds: float) -> None:
+    async def _wait_for(self, reason: str) -> None:
+        """Say why the move waits, and wait a while, each time longer."""
         job = self._job
         if job.move.reason != reason:
             job.move = replace(job.move, reason=reason)
             await job.board.set_move(job.move)
         job.progress.attempts += 1
         await job.save()
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(self._wait_s)
+        self._wait_s = min(self._wait_s * 2, _LONGEST_WAIT_S)
 
     async def _enter(self, state: S, reason: str = "") -> int:
         """Write the next state; gives the epoch."""
@@ -136,8 +148,6 @@ class Mover:
             return
         job = self._job
         await job.board.note(job.move.id, f"copy again: {error}")
-        if job.move.state is S.FENCING:
-            await self._undo_cutover()
         if job.move.state is not S.COPYING:
             await self._enter(S.COPYING, str(error))
         job.progress.position, job.progress.back = "", False
@@ -149,8 +159,6 @@ class Mover:
         job = self._job
         await self._stop_tail()
         await job.board.note(job.move.id, f"give up: {reason}")
-        if job.move.state is S.FENCING:
-            await self._undo_cutover()
         await self._enter(S.ABORTED if job.move.state is S.PLANNED else S.ABORTING, reason)
 
     async def _stop_tail(self) -> None:
@@ -163,6 +171,10 @@ class Mover:
     async def _begin(self) -> None:
         job = self._job
         await preflight(job)
+        for node in (job.source, job.target):
+            if await node.has_fence(job.move.id):
+                text = f"shard {node.shard} has a fence of a move {job.move.id} that this store does not know: drop its table `{FENCE}`"
+                raise MoveRefused([f"{text} if the store of that move is gone"])
         await job.board.note(job.move.id, "prepare: tables, fences and guards")
         await self._enter(S.PREPARING)
         await reach("prepare_begun")
@@ -173,6 +185,9 @@ class Mover:
         epoch = await self._claim()
         await make_tables(job, job.topology)
         await reach("tables_made")
+        active = {other.id for other in (await job.board.load()).moves if not other.state.over} | {move.reverse_of}
+        for node in (job.source, job.target):
+            await node.sweep_guards(active)
         if not move.joins:
             await job.source.make_guards(move.id, job.tables, move.share)
             await job.target.make_guards(move.id, job.tables, move.share)
@@ -226,6 +241,7 @@ class Mover:
         progress.rows_copied = progress.bytes_copied = 0
         progress.copied.clear()
         progress.started_at = time.time()
+        job.fresh = True
         # Rows of a transaction that was prepared before the position are neither read nor in the log behind it.
         before = await job.source.prepared()
         while before:
@@ -268,7 +284,9 @@ class Mover:
             async with job.board.cutover:
                 await cut_over(job, tail)
         except (MoveBlocked, MoveFailed, Restart, ProxyError, ServerError, StoreUnavailable):
-            await self._undo_cutover()
+            # Where that fails the state says so, and it is tried again before anything else is.
+            if job.move.state is S.FENCING:
+                await self._undo_cutover()
             if job.move.state is not S.SWITCHED:
                 raise
 
@@ -297,18 +315,15 @@ class Mover:
     async def _finish_switch(self) -> None:
         """The target owns the share. Its guards go; the source's stay, for writers that still come to it."""
         job, move = self._job, self._job.move
-        while True:
-            try:
-                await self._claim()
-                epoch = (await job.board.load()).epoch
-                await job.target.set_fence(move.id, "open", epoch)
-                if move.joins:
-                    await job.source.set_fence(move.id, "open", epoch)
-                await job.target.drop_guards(move.id)
-                await reach("target_freed")
-                break
-            except (MoveBlocked, ProxyError) as error:
-                await self._wait_for(str(error), _AGAIN_S)
+        await self._claim()
+        epoch = (await job.board.load()).epoch
+        await job.target.set_fence(move.id, "open", epoch)
+        if move.joins:
+            await job.source.set_fence(move.id, "open", epoch)
+        await job.target.drop_guards(move.id)
+        await reach("target_freed")
+        job.progress.freed = True
+        await job.save()
         if move.joins:
             await self._enter(S.DONE)
         elif move.reason:
@@ -321,19 +336,9 @@ class Mover:
         job = self._job
         job.throttle.start()
         try:
-            await self._step_until(self._clean_up)
+            await self._until_done(self._clean_up)
         finally:
             await job.throttle.stop()
-
-    async def _step_until(self, step: Callable[[], Awaitable[None]]) -> None:
-        wait = _AGAIN_S
-        while True:
-            try:
-                await step()
-                return
-            except (MoveBlocked, ProxyError) as error:
-                await self._wait_for(str(error), wait)
-                wait = min(wait * 2, _LONGEST_WAIT_S)
 
     async def _clean_up(self) -> None:
         job, move = self._job, self._job.move
@@ -363,10 +368,14 @@ class Mover:
         job, move = self._job, self._job.move
         await reach("abort_begun")
         await self._claim()
-        with contextlib.suppress(ServerError):
-            async with job.target.session() as session:
-                for table in job.tables:
+        async with job.target.session() as session:
+            for table in job.tables:
+                try:
                     await delete_rows(job, session, table)
+                except ServerError as error:
+                    # The table was never made there.
+                    if error.errno != _NO_TABLE_ERRNO:
+                        raise
         await reach("purged")
         await job.source.drop_guards(move.id)
         await job.target.drop_guards(move.id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -36,6 +36,7 @@ _SESSION: Final = (
     " transaction_isolation = 'READ-COMMITTED'"
 )
 _IDLE_S: Final = 15
+_NO_TABLE_ERRNO: Final = 1146
 LOCK_ERRNOS: Final = frozenset((1205, 1213))
 
 
@@ -125,10 +126,15 @@ class Node:
             return ", ".join(f"connection {thread} in a transaction for {age} s" for thread, age in rows) or "none is left"
         return "no right to see them"
 
-    async def forget_fence(self, move: int) -> None:
-        """Drop a move's fence."""
+    async def has_fence(self, move: int) -> bool:
+        """Whether there is a fence of this number."""
         async with self.session() as session:
-            await session.query(f"DELETE FROM `{FENCE}` WHERE move = {move}".encode())
+            try:
+                return bool(await read_texts(session, f"SELECT move FROM `{FENCE}` WHERE move = {move}"))
+            except ServerError as error:
+                if error.errno == _NO_TABLE_ERRNO:
+                    return False
+                raise
 
     # -- guards -------------------------------------------------------------------------------------------------------
 
@@ -140,6 +146,7 @@ class Node:
                 for event, rows in (("INSERT", ("NEW",)), ("UPDATE", ("OLD", "NEW")), ("DELETE", ("OLD",))):
                     name = _guard_name(move, event, table.name)
                     if name not in known:
+                        await self._check_token(session, move)
                         await self._define(session, _guard_sql(name, move, event, table, share, rows), table.name)
 
     async def _define(self, session: Connection, statement: str, table: str) -> None:
@@ -150,13 +157,27 @@ class Node:
                 raise MoveBlocked(f"table {table} on {self.shard} is in use: {await self._blockers(session)}") from error
             raise
 
-    async def _guards(self, session: Connection, move: int) -> dict[str, str]:
+    async def _check_token(self, session: Connection, move: int) -> None:
+        found = await read_texts(session, f"SELECT token FROM `{FENCE}` WHERE move = {move}")
+        if not found or int(found[0][0]) != self.token:
+            raise Replaced(f"another mover acts on {self.shard}")
+
+    async def _guards(self, session: Connection, move: int | None = None) -> dict[str, str]:
+        pattern = "\\_sp\\_" + (f"{move}\\_%" if move is not None else "%")
         rows = await read_texts(
             session,
             "SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()"
-            f" AND TRIGGER_NAME LIKE '\\_sp\\_{move}\\_%'",
+            f" AND TRIGGER_NAME LIKE '{pattern}'",
         )
         return {row[0]: row[1] for row in rows}
+
+    async def sweep_guards(self, active: Collection[int]) -> None:
+        """Drop the triggers of moves that are over: a mover that had been stopped may have made some after its move was taken over."""
+        async with self.session() as session:
+            for name, table in (await self._guards(session)).items():
+                number = name.split("_")[2]
+                if not number.isdigit() or int(number) not in active:
+                    await self._define(session, f"DROP TRIGGER IF EXISTS `{name}`", table)
 
     async def drop_guards(self, move: int) -> None:
         """Drop a move's triggers. Raises `MoveBlocked` where a table stays locked."""

@@ -28,6 +28,8 @@ By = Literal["count", "rows", "bytes", "requests"]
 _CELLS = 64
 # A shard may have so much more or less than its part of what is counted before anything moves: less is not worth a move.
 THRESHOLD = 0.1
+# Moves that are over and still shown.
+_KEPT = 100
 # What a copy does, in bytes per second, where nothing is known of these servers yet; and the pause that a cutover takes.
 _USUAL_RATE = 10 << 20
 USUAL_PAUSE_MS = 50
@@ -134,8 +136,10 @@ def overlapping(stored: StoredTopology, moves: Sequence[Move]) -> list[Move]:
 
 
 def with_moves(stored: StoredTopology, moves: Sequence[Move]) -> StoredTopology:
-    """The document with moves added."""
-    return replace(stored, moves=(*stored.moves, *moves))
+    """The document with moves added. Of those that are over only the last are kept."""
+    over = [move for move in stored.moves if move.state.over]
+    forgotten = {move.id for move in over[:-_KEPT]}
+    return replace(stored, moves=(*(move for move in stored.moves if move.id not in forgotten), *moves))
 
 
 async def _faults(cluster: Cluster, stored: StoredTopology, moves: Sequence[ProposedMove]) -> list[str]:
@@ -208,8 +212,8 @@ async def _cell_sizes(
             column = name_sql(table.sharding_key)
             parts = await read_texts(
                 session,
-                f"SELECT MIN(_sp_k), COUNT(*) FROM (SELECT {column} AS _sp_k, NTILE({_CELLS}) OVER (ORDER BY {column}) AS _sp_n FROM {table.sql}"
-                f" WHERE {table.condition}) AS parts GROUP BY _sp_n ORDER BY _sp_n",
+                f"SELECT MIN(_sp_k), COUNT(*) FROM (SELECT {column} AS _sp_k, NTILE({_CELLS}) OVER (ORDER BY {column}) AS _sp_n"
+                f" FROM {table.sql} WHERE {table.condition}) AS parts GROUP BY _sp_n ORDER BY _sp_n",
             )
             assert table.key_type is not None
             bounds: list[object] = []

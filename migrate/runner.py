@@ -80,7 +80,11 @@ class Runner:
     async def _finish(self, stored: StoredTopology, *, until_ready: bool) -> bool:
         """Carry out all moves that have not come to their end; two that share a shard go one after the other."""
         waiting = [move for move in stored.moves if not (move.state.over or move.state is S.SWITCHED)]
-        switched = [move for move in stored.moves if move.state is S.SWITCHED and move.reason]
+        switched = [
+            move
+            for move in stored.moves
+            if move.state is S.SWITCHED and (move.joins or not (await self.cluster.board.progress(move.id)).get("freed"))
+        ]
         running: dict[asyncio.Task[bool], Move] = {}
         fine = True
         waiting += switched
@@ -132,7 +136,7 @@ class Runner:
         stored = await self.cluster.board.load()
         for number in numbers:
             move = stored.move(number)
-            if move is None or move.state not in (S.SWITCHED, S.CLEANUP):
+            if move is None or move.joins or move.state not in (S.SWITCHED, S.CLEANUP):
                 raise MoveRefused([f"move {number} is not switched"])
             await self._clean_up(move)
             self._say(f"move {number}: done")

@@ -30,6 +30,8 @@ _BYTES = frozenset(
     ("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "geometry", "point", "linestring", "polygon", "multipoint",
      "multilinestring", "multipolygon", "geometrycollection", "geomcollection", "vector")
 )  # fmt: skip
+# As part of a key: their order, or their equality, is not that of their text.
+_UNORDERED = frozenset(("enum", "set", "json", "float", "double", "bit")) | (_BYTES - {"binary", "varbinary"})
 _TIMES = frozenset(("date", "time", "datetime", "timestamp", "uuid", "inet4", "inet6"))
 
 
@@ -176,6 +178,9 @@ def moved_table(rule: TableRule, found: Described, share: Share) -> MovedTable |
     if not found.key:
         return f"table {rule.name} has no primary key, nor a unique key without NULL: rows cannot be told apart"
     columns = tuple((column[0], column[1]) for column in found.columns if not _computed(column))
+    unordered = [name for name, kind in columns if name in found.key and kind in _UNORDERED]
+    if unordered or not set(found.key) <= {name for name, _ in columns}:
+        return f"table {rule.name}: rows cannot be told apart, or put in order, by a key of {', '.join(unordered or found.key)}"
     if not rule.scheme.sharded:
         return MovedTable(rule.name, columns, found.key, "TRUE", None, "")
     own = next((column for column in found.columns if column[0].lower() == rule.key.lower()), None)

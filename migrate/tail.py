@@ -15,7 +15,7 @@ import time
 from collections.abc import Coroutine, Mapping, Sequence
 
 from migrate.binlog.changes import RowChange
-from migrate.binlog.errors import BinlogError, SchemaChanged, SourceLost, StatementLogged
+from migrate.binlog.errors import BinlogError, LayoutMismatch, SchemaChanged, SourceLost, StatementLogged
 from migrate.binlog.layout import WatchedTable, read_layouts
 from migrate.binlog.position import Position
 from migrate.binlog.reader import BinlogReader
@@ -60,6 +60,7 @@ class Tail:
         self._under_way: dict[Wanted, None] = {}
         self._clashed: set[Wanted] = set()
         self._clashes = 0
+        self._clash = ""
         # Something is pending; something was brought.
         self._changes = asyncio.Event()
         self._news = asyncio.Event()
@@ -175,7 +176,7 @@ class Tail:
                         await asyncio.sleep(_IDLE_S)
             except SourceLost as error:
                 job.throttle.reason = str(error)
-            except (SchemaChanged, StatementLogged) as error:
+            except (SchemaChanged, StatementLogged, LayoutMismatch) as error:
                 raise MoveFailed(str(error)) from error
             except BinlogError as error:
                 raise Restart(str(error)) from error
@@ -269,8 +270,12 @@ class Tail:
             self._under_way = {}
             clashed, self._clashed = self._clashed, set()
         if clashed:
+            self._clashes += 1
+            if self._clashes > _CLASHES:
+                raise MoveFailed(self._clash)
             await asyncio.sleep(_IDLE_S)
         else:
+            self._clashes = 0
             job.progress.position = read_to.encode()
         job.progress.lag_ms = round(self.lag_s * 1000)
         await reach("batch_noted")
@@ -285,8 +290,10 @@ class Tail:
             rows = await read_keys(self._source, table, keys)
             await reach("batch_read")
             if not await self._replaced(table, keys, rows):
-                # Later, together with the change of the row that is in the way.
-                self._clashed.update((name, key) for key in keys)
+                # One by one, so that only those are left that clash: later, together with the change of the row that is in the way.
+                for key in keys:
+                    if not await self._replaced(table, [key], await read_keys(self._source, table, [key])):
+                        self._clashed.add((name, key))
             job.progress.rows_applied += len(keys)
             if self.brought is not None:
                 self.brought.update((name, key) for key in keys)
@@ -301,11 +308,8 @@ class Tail:
             await roll_back(self._target)
             if not (is_duplicate(error) or error.errno in LOCK_ERRNOS):
                 raise
-            self._clashes += 1
-            if self._clashes > _CLASHES:
-                raise MoveFailed(f"table {table.name}: a row of the share clashes with one on {self._job.target.shard}: {error}") from error
+            self._clash = f"table {table.name}: a row of the share clashes with one on {self._job.target.shard}: {error}"
             return False
-        self._clashes = 0
         return True
 
     async def _replace(self, table: MovedTable, keys: Sequence[Key], rows: Rows) -> None:

@@ -106,7 +106,9 @@ class Assembler:
         if code in (events.HEARTBEAT, events.HEARTBEAT_V2):
             self.ready.append(Transaction((), self.safe, self.at, idle=True))
             return
-        self._advance(size, position)
+        # The server repeats what a file's encryption began with, out of place and without a position.
+        if position or code != events.START_ENCRYPTION:
+            self._advance(size, position)
         if at:
             self.at = at
         if code == events.TRANSACTION_PAYLOAD:
@@ -143,6 +145,7 @@ class Assembler:
         elif code == events.TABLE_MAP:
             self._table_map(event, end)
         elif code == events.XID:
+            self._check_running()
             self._commit()
         elif code in (events.QUERY, events.QUERY_COMPRESSED, events.EXECUTE_LOAD_QUERY):
             self._query(event, end, code)
@@ -252,13 +255,20 @@ class Assembler:
         elif frame in (Frame.BEGIN, Frame.XA_START):
             self._begin(_RUNNING, xa=frame is Frame.XA_START)
         elif frame is Frame.COMMIT:
+            self._check_running()
             self._commit()
         elif frame is Frame.ROLLBACK:
             self._drop_group()
         else:
             self._resolve(xid, committed=frame is Frame.XA_COMMIT)
 
+    def _check_running(self) -> None:
+        """The end of a transaction whose beginning was not read: rows of it may have been missed."""
+        if self._group == _NONE:
+            raise MalformedEvent(f"reading began in the middle of a transaction, which ends at {self._file}:{self._offset}")
+
     def _prepare(self, one_phase: bool, xid: bytes) -> None:
+        self._check_running()
         if one_phase:
             self._commit()
             return
@@ -312,8 +322,7 @@ class Assembler:
 
     def _rows(self, event: bytes, end: int, kind: int, extra: bool, compressed: bool) -> None:
         plan = self._map_of(event, end).plan
-        if self._group == _NONE:
-            raise MalformedEvent(f"rows before {self._file}:{self._offset} belong to no transaction; reading began in the middle of one")
+        self._check_running()
         at = events.HEADER_END + 8
         if plan is not None:
             if extra:

@@ -45,6 +45,10 @@ def server_settings(limits: Limits) -> ServerSettings:
     )
 
 
+def _place(url: ServerUrl) -> tuple[str, str]:
+    return f"{url.host}:{url.port}", url.schema_name
+
+
 class Backends:
     """The servers of every shard. `pools` holds each shard's primary; `sets` the shards that have replicas."""
 
@@ -85,8 +89,13 @@ class Backends:
 
     def add(self, shard: str, section: Shard, url: ServerUrl, servers: ShardServers | None) -> None:
         """Make the pools of a shard that was added since the file was written; `start` or `start_new` begins to check it."""
-        if shard in self.pools:
-            return
+        known = self.pools.get(shard)
+        if known is not None:
+            if (known.engine.address, known.engine.schema) == _place(url):
+                return
+            # Removed, and added again elsewhere.
+            known.close_all()
+            self.sets.pop(shard, None)
         self.pools[shard] = Pool(shard, ENGINES[url.scheme](shard, url, self._settings), self._settings)
         if servers is not None:
             self.sets[shard] = self._replicated(shard, servers, section, self._settings)

@@ -75,7 +75,7 @@ async def move(loaded: LoadedConfig, action: str, number: int, *, execute: bool,
             raise MoveRefused([f"there is no move {number}"])
         if action in ("pause", "resume", "cancel"):
             return await _wish(cluster, found, action, as_json=as_json)
-        if found.state not in (S.SWITCHED, S.CLEANUP):
+        if found.joins or found.state not in (S.SWITCHED, S.CLEANUP):
             raise MoveRefused([f"move {number} is {found.state.value}: only a switched one can be {_PAST[action]}"])
         if not execute:
             what = f"delete {_shown(found)} from {found.source}, which does not own it any more; then there is no way back"

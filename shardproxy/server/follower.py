@@ -37,7 +37,7 @@ _HOLD_LIMIT_S: Final = 4.0
 def add_stored(backends: Backends, stored: StoredTopology, loaded: LoadedConfig) -> None:
     """Make the pools of the shards that only the store describes."""
     for name, record in stored.shards.items():
-        if record.primary and name not in backends.pools:
+        if record.primary:
             section = Shard.model_validate({"primary": record.primary, "replicas": list(record.replicas)})
             backends.add(name, section, *describe_shard(name, section, loaded.path))
 

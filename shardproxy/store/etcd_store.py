@@ -60,7 +60,8 @@ class EtcdStore:
         self._etcd = EtcdClient(address)
         self._signs: dict[str, _Sign] = {}
         self._noted_ns = 0
-        self._lock = threading.Lock()
+        self._noting = threading.Lock()
+        self._telling = threading.Lock()
 
     def close(self) -> None:
         """Close the connections, which ends waits; leases go on until their time is over."""
@@ -220,8 +221,9 @@ class EtcdStore:
     def acknowledge(self, proxy: str, epoch: int, seconds: float) -> None:
         """A proxy lives, for so many seconds at least, and has carried out everything up to an epoch."""
         whole = _whole_seconds(seconds)
-        sign = self._signs.get(proxy)
-        with self._call() as until:
+        # One after the other: two at once would each take the other's for somebody else's, and one under way would outlive `leave`.
+        with self._telling, self._call() as until:
+            sign = self._signs.get(proxy)
             if sign is None or sign.seconds != whole or not self._renew(until, proxy, epoch, sign):
                 self._signs[proxy] = self._appear(until, proxy, epoch, whole)
 
@@ -260,8 +262,8 @@ class EtcdStore:
     def leave(self, proxy: str) -> None:
         """A proxy takes leave: nobody waits for it any more."""
         etcd, key = self._etcd, f"proxy/{proxy}"
-        self._signs.pop(proxy, None)
-        with self._call() as until:
+        with self._telling, self._call() as until:
+            self._signs.pop(proxy, None)
             entry = etcd.read(until, etcd.get(key)).first(0)
             while entry is not None:
                 changes = [etcd.delete(key), etcd.delete(f"alive/{proxy}")]
@@ -289,7 +291,7 @@ class EtcdStore:
         etcd = self._etcd
         with self._call() as until:
             while True:
-                with self._lock:
+                with self._noting:
                     self._noted_ns = max(time.time_ns(), self._noted_ns + 1)
                     key = f"journal/{move}/{self._noted_ns:020}"
                 outcome = etcd.transact(until, [etcd.unchanged(key, None)], [etcd.put(key, event)], [etcd.get(key)])

@@ -1,9 +1,9 @@
 """The rebalance planner: which partitions have to move so that every shard has its share, and the maps after that.
 
 Pure: maps, weights and costs in, a plan out, the same on every machine. Without costs the buckets of a hash group are balanced by
-count, to the exact quota; with costs, buckets and cells of ranges are balanced by them, within a threshold. In both cases a
-shard only gives or only takes, so what moves is what has to move; what is exchanged between two shards that both have their
-share is nothing. `rebalance_buckets` and `rebalance_ranges` say how.
+count, to the exact quota; with costs, buckets and cells of ranges are balanced by them, within a threshold. A shard gives or takes,
+not both, so what moves is what has to move, and nothing moves between two shards that have their share. A plan is made again
+from its own outcome until that changes nothing. `rebalance_buckets` and `rebalance_ranges` say how.
 """
 
 from __future__ import annotations

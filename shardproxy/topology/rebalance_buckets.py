@@ -8,13 +8,11 @@ from fractions import Fraction
 from hashlib import sha256
 from typing import Final
 
-from shardproxy.topology.rebalance_shares import Due, due_shares, needs, tie, worth
+from shardproxy.topology.rebalance_shares import ROUNDS, Due, due_shares, needs, tie, worth
 
 # Buckets that cost nothing only follow their count, and a shard may be off by so much of its share: to shift them for less brings
 # no balance that anybody could measure.
 _IDLE_THRESHOLD: Final = 0.1
-# A fit of large buckets can open room for another one. Few plans need a second round, none that was seen a fourth.
-_ROUNDS: Final = 16
 # A part of the slack that is not worth another pair of shards, each of which is a move with a cut-over of its own.
 _CRUMB: Final = 8
 # A bucket of more than this part of a share is large: where it goes is settled before the gaps fill up.
@@ -43,7 +41,7 @@ def deal_buckets(
     paid = {bucket: cost for bucket, cost in enumerate(costs) if cost}
     idle = {bucket: 1 for bucket, cost in enumerate(costs) if not cost}
     even = len(set(paid.values())) <= 1 and not idle
-    for _ in range(_ROUNDS):
+    for _ in range(ROUNDS):
         before = found.copy()
         _Deal(group, weights, found, paid, 0.0 if even else threshold, scores).run()
         if idle:
@@ -54,7 +52,11 @@ def deal_buckets(
 
 
 class _Deal:
-    """One round over some buckets of a group. A shard either gives or takes in it, so no cost is moved for nothing."""
+    """One round over some buckets of a group.
+
+    A shard either gives or takes in it, so no cost is moved for nothing; only where a bucket that is too large for a gap has to find a
+    place does its new shard make room.
+    """
 
     def __init__(
         self, group: str, weights: Mapping[str, Fraction], owners: list[str], costs: Mapping[int, int], threshold: float, scores: Scores

@@ -10,11 +10,10 @@ from fractions import Fraction
 from typing import Final
 
 from shardproxy.topology.rebalance_apply import Place, high_place, intervals_of, low_place
-from shardproxy.topology.rebalance_shares import Due, due_shares, loads_of, needs, plain_shares, tie, worth
+from shardproxy.topology.rebalance_shares import ROUNDS, Due, due_shares, loads_of, needs, plain_shares, tie, worth
 from shardproxy.topology.share import Interval
 from shardproxy.topology.topology import RangeMap
 
-_ROUNDS: Final = 16
 # A part of the slack that is not worth a bound more.
 _CRUMB: Final = 4
 # Pieces that are looked at in pairs to put them in order; beyond that, the search would take longer than it is worth.
@@ -98,7 +97,7 @@ def deal_cells(group: str, weights: Mapping[str, Fraction], owners: Sequence[str
     """The owners after rebalancing. `costs` are whole."""
     found = list(owners)
     items = dict(enumerate(costs))
-    for _ in range(_ROUNDS):
+    for _ in range(ROUNDS):
         before = found.copy()
         _Deal(group, due_shares(group, weights, items, found, threshold), found, costs).run()
         if found == before:
