@@ -338,7 +338,7 @@ def xor_of(rows: Rows) -> int:
     """What `BIT_XOR` of `MovedTable.hash_sql` gives for these rows."""
     total = 0
     for row in rows:
-        total ^= int.from_bytes(hashlib.md5(row, usedforsecurity=False).digest()[:8], "big")
+        total ^= int.from_bytes(hashlib.sha256(row).digest()[:8], "big")
     return total
 
 

@@ -196,10 +196,10 @@ class BinlogReader:
             error = parse_err(packet)
         except MalformedPacket as malformed:
             return MalformedEvent(malformed.detail)
-        if error.errno != _READ_FAILED or _TOO_LARGE in error.message:
-            return SourceRefused(error.errno, error.message)
         if _SAME_SERVER_ID in error.message:
             return SourceLost(f"another reader or replica uses server id {self._server_id}: {error.message}")
+        if error.errno != _READ_FAILED or _TOO_LARGE in error.message:
+            return SourceRefused(error.errno, error.message)
         return LogGone(self._assembler.safe.encode(), error.message)
 
     def _fail(self, error: BinlogError) -> None:

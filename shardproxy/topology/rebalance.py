@@ -108,8 +108,8 @@ def plan_rebalance(
 
     `weights` names the shards that should own something; one that is `draining`, has weight 0 or is not named ends up with
     nothing. `groups` are those to plan, all by default. `threshold` is the part of its due share by which a shard may be off before
-    anything moves; it does not apply where all partitions cost the same. A range group without a load is not balanced, as the
-    number of its ranges says nothing of their rows: it only gives away what has to go. `max_cost` cuts a move into several of at
+    anything moves; it does not apply where all buckets cost the same. A range group without a load, or whose cells cost nothing, is
+    not balanced, as the number of its ranges says nothing of their rows: it only gives away what has to go. `max_cost` cuts a move into several of at
     most so much each, except that a single partition is never cut.
 
     Raises ValueError for weights that leave no shard, for a threshold outside [0, 1), and for loads that do not fit their map; KeyError
@@ -156,7 +156,9 @@ def _range_outcome(group: str, ranges: RangeMap, load: GroupLoad, weights: Mappi
     parts = cell_parts(ranges, load.cells)
     before = [owner for _, owner in parts]
     costs = [cell.cost for cell in load.cells]
-    after = deal_cells(group, weights, before, whole_costs(costs), threshold)
+    whole = whole_costs(costs)
+    # Where there is nothing yet, ranges are as the operator wants them; buckets are spread even then.
+    after = deal_cells(group, weights, before, whole, threshold) if any(costs) else drain_ranges(group, weights, before)
     return _Outcome(group, costs, before, after, [interval for interval, _ in parts])
 
 
