@@ -27,7 +27,7 @@ demo: $(RUN) ## a sharded shop on this machine, and a tour through it
 
 # Compiled forms would be run in place of sources that have changed since.
 test: $(RUN) $(DEV) plain ## all tests, against real database servers
-	@.ci/need mariadbd=mariadb-server-core mariadb-install-db=mariadb-server-core mariadb=mariadb-client sysbench=sysbench
+	@.ci/need mariadbd=mariadb-server-core mariadb-install-db=mariadb-server-core mariadb=mariadb-client sysbench=sysbench etcd=etcd-server
 	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
 
 compat: $(RUN) $(DEV) plain ## drivers and ORMs of seven languages through the proxy, into docs/compatibility.md

@@ -108,9 +108,9 @@ def plan_rebalance(
 
     `weights` names the shards that should own something; one that is `draining`, has weight 0 or is not named ends up with
     nothing. `groups` are those to plan, all by default. `threshold` is the part of its due share by which a shard may be off before
-    anything moves; it does not apply where all buckets cost the same. A range group without a load, or whose cells cost nothing, is
-    not balanced, as the number of its ranges says nothing of their rows: it only gives away what has to go. `max_cost` cuts a move into several of at
-    most so much each, except that a single partition is never cut.
+    anything moves; it does not apply where all buckets cost the same. `max_cost` cuts a move into several of at most so much each,
+    except that a single partition is never cut. A range group without a load, or whose cells cost nothing, is not balanced, as the
+    number of its ranges says nothing of their rows: it only gives away what has to go, and its unit is ranges.
 
     Raises ValueError for weights that leave no shard, for a threshold outside [0, 1), and for loads that do not fit their map; KeyError
     for a group that there is not.
@@ -149,16 +149,15 @@ def _hash_outcome(
 def _range_outcome(group: str, ranges: RangeMap, load: GroupLoad, weights: Mapping[str, Fraction], threshold: float) -> _Outcome:
     if load.buckets is not None:
         raise ValueError(f"group {group!r} is sharded by range; its load is one of cells")
-    if load.cells is None:
+    parts = [] if load.cells is None else cell_parts(ranges, load.cells)
+    # Where there is nothing yet, ranges are as their operator set them; buckets are spread even then.
+    if load.cells is None or not any(cell.cost for cell in load.cells):
         ones = (1.0,) * len(ranges.owners)
         after = drain_ranges(group, weights, ranges.owners)
         return _Outcome(group, ones, ranges.owners, after, [interval for interval, _ in intervals_of(ranges)])
-    parts = cell_parts(ranges, load.cells)
     before = [owner for _, owner in parts]
     costs = [cell.cost for cell in load.cells]
-    whole = whole_costs(costs)
-    # Where there is nothing yet, ranges are as the operator wants them; buckets are spread even then.
-    after = deal_cells(group, weights, before, whole, threshold) if any(costs) else drain_ranges(group, weights, before)
+    after = deal_cells(group, weights, before, whole_costs(costs), threshold)
     return _Outcome(group, costs, before, after, [interval for interval, _ in parts])
 
 

@@ -145,9 +145,6 @@ class _Deal:
 
     def drain(self) -> None:
         """Change the owners of what has to leave, and of nothing else."""
-        leaving = {name: self._loads[name] for name in self._owners if name not in self._due.share}
-        take = {name: -self._off(name) for name in self._due.share if self._off(name) < 0}
-        self._fill(leaving, take, strict=True)
         self._place_rest()
         self._untangle()
 

@@ -109,9 +109,9 @@ def due_shares(group: str, weights: Mapping[str, Fraction], costs: Mapping[int, 
 
 
 def plain_shares(group: str, weights: Mapping[str, Fraction], count: int, held: Mapping[str, int]) -> Due:
-    """What each shard should have of `count` items that all cost 1, where nothing is too large and nothing is slack."""
+    """What each shard should have of `count` items that all cost 1; one more is as good."""
     share = apportion(group, weights, count, held)
-    return Due(share, {name: max(1, amount) for name, amount in share.items()}, dict.fromkeys(share, 0), {})
+    return Due(share, {name: max(1, amount) for name, amount in share.items()}, dict.fromkeys(share, 1), {})
 
 
 def _fixed_items(
