@@ -58,7 +58,7 @@ async def cut_over(job: Job, tail: Tail) -> None:
     await tail.applied_up_to_now(LIMIT_S - (time.monotonic() - began))
     await reach("applied_all")
     async with job.target.session() as session:
-        job.progress.reverse = (await current_position(session)).encode()
+        job.progress.reverse = "" if job.progress.outbox else (await current_position(session)).encode()
         job.progress.reverse_source = await identity_of(session)
     await job.save()
     await reach("reverse_noted")

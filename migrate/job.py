@@ -43,6 +43,8 @@ class Progress:
     pause_ms: int = 0
     attempts: int = 0
     throttled: str = ""
+    # Triggers write down which rows change, because the binary log may not be read.
+    outbox: bool = False
     # The rows are there already, as they were at the position: this is the way back of a move.
     back: bool = False
     # The target's guards are gone: nothing is left to be done for a switched move but its clean-up.

@@ -175,6 +175,7 @@ class Mover:
             if await node.has_fence(job.move.id):
                 text = f"shard {node.shard} has a fence of a move {job.move.id} that this store does not know: drop its table `{FENCE}`"
                 raise MoveRefused([f"{text} if the store of that move is gone"])
+        await job.save()
         await job.board.note(job.move.id, "prepare: tables, fences and guards")
         await self._enter(S.PREPARING)
         await reach("prepare_begun")
@@ -189,7 +190,7 @@ class Mover:
         for node in (job.source, job.target):
             await node.sweep_guards(active)
         if not move.joins:
-            await job.source.make_guards(move.id, job.tables, move.share)
+            await job.source.make_guards(move.id, job.tables, move.share, outbox=job.progress.outbox)
             await job.target.make_guards(move.id, job.tables, move.share)
             if move.reverse_of:
                 await job.source.drop_guards(move.reverse_of)
@@ -234,7 +235,7 @@ class Mover:
                 await delete_rows(job, session, table)
         async with job.source.session() as session:
             progress.source = await identity_of(session)
-            progress.position = (await current_position(session)).encode()
+            progress.position = "outbox" if progress.outbox else (await current_position(session)).encode()
             await job.source.mark(session)
             counts = [await read_texts(session, f"SELECT COUNT(*) FROM {table.sql} WHERE {table.condition}") for table in job.tables]
         progress.rows_total = sum(int(count[0][0]) for count in counts)
@@ -359,6 +360,7 @@ class Mover:
         await reach("cleaned")
         await job.source.drop_guards(move.id)
         await job.target.drop_guards(move.id)
+        await job.source.empty_outbox(move.id)
         await reach("guards_dropped")
         await self._enter(S.DONE)
         await reach("done")
@@ -379,5 +381,6 @@ class Mover:
         await reach("purged")
         await job.source.drop_guards(move.id)
         await job.target.drop_guards(move.id)
+        await job.source.empty_outbox(move.id)
         await self._enter(S.ABORTED, move.reason)
         await reach("aborted")

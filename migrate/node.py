@@ -22,11 +22,16 @@ from shardproxy.topology.share import Share
 
 FENCE: Final = "_sp_fence"
 MARKER: Final = "_sp_marker"
+OUTBOX: Final = "_sp_outbox"
 _FENCE_TABLE: Final = (
     f"CREATE TABLE IF NOT EXISTS `{FENCE}` (move BIGINT PRIMARY KEY, grp VARCHAR(190) NOT NULL, side VARCHAR(10) NOT NULL,"
     " state VARCHAR(10) NOT NULL, epoch BIGINT NOT NULL, token BIGINT NOT NULL) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4"
 )
 _MARKER_TABLE: Final = f"CREATE TABLE IF NOT EXISTS `{MARKER}` (id INT PRIMARY KEY, mark BIGINT NOT NULL) ENGINE = InnoDB"
+_OUTBOX_TABLE: Final = (
+    f"CREATE TABLE IF NOT EXISTS `{OUTBOX}` (id BIGINT AUTO_INCREMENT PRIMARY KEY, move BIGINT NOT NULL, tbl VARCHAR(64) NOT NULL,"
+    " k LONGTEXT NOT NULL, KEY (move)) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+)
 # The guards' message begins like a proxy's, which tells it to clients as an error that may be tried again.
 GUARD_MESSAGE: Final = "SP1412: the rows are being moved to another shard; try again"
 # A mover that is stopped in a transaction must not keep its locks for long: the server ends its session.
@@ -78,7 +83,7 @@ class Node:
     async def set_up(self) -> None:
         """Make the `_sp_` tables where they are missing."""
         async with self.session() as session:
-            for statement in (_FENCE_TABLE, _MARKER_TABLE):
+            for statement in (_FENCE_TABLE, _MARKER_TABLE, _OUTBOX_TABLE):
                 await session.query(statement.encode())
             await session.query(f"INSERT IGNORE INTO `{MARKER}` VALUES (1, 0)".encode())
 
@@ -138,16 +143,24 @@ class Node:
 
     # -- guards -------------------------------------------------------------------------------------------------------
 
-    async def make_guards(self, move: int, tables: Sequence[MovedTable], share: Share) -> None:
-        """Make the triggers that are missing. Raises `MoveBlocked` where a table stays locked."""
+    async def make_guards(self, move: int, tables: Sequence[MovedTable], share: Share, *, outbox: bool = False) -> None:
+        """Make the triggers that are missing; with `outbox` also those that write down which rows have changed.
+
+        Raises `MoveBlocked` where a table stays locked, and `Replaced`.
+        """
         async with self.session() as session:
             known = await self._guards(session, move)
             for table in tables:
                 for event, rows in (("INSERT", ("NEW",)), ("UPDATE", ("OLD", "NEW")), ("DELETE", ("OLD",))):
-                    name = _guard_name(move, event, table.name)
-                    if name not in known:
-                        await self._check_token(session, move)
-                        await self._define(session, _guard_sql(name, move, event, table, share, rows), table.name)
+                    name = _guard_name(move, event[0], table.name)
+                    wanted = {name: _guard_sql(name, move, event, table, share, rows)}
+                    if outbox:
+                        name = _guard_name(move, "o" + event[0], table.name)
+                        wanted[name] = _outbox_sql(name, move, event, table, share, rows)
+                    for name, statement in wanted.items():
+                        if name not in known:
+                            await self._check_token(session, move)
+                            await self._define(session, statement, table.name)
 
     async def _define(self, session: Connection, statement: str, table: str) -> None:
         try:
@@ -185,6 +198,11 @@ class Node:
             for name, table in (await self._guards(session, move)).items():
                 await self._define(session, f"DROP TRIGGER IF EXISTS `{name}`", table)
 
+    async def empty_outbox(self, move: int) -> None:
+        """Forget what was written down for a move."""
+        async with self.session() as session:
+            await session.query(f"DELETE FROM `{OUTBOX}` WHERE move = {move}".encode())
+
     # -- positions ----------------------------------------------------------------------------------------------------
 
     async def mark(self, session: Connection) -> None:
@@ -203,8 +221,8 @@ def _text(value: str) -> str:
     return value.replace("\\", "\\\\").replace("'", "''")
 
 
-def _guard_name(move: int, event: str, table: str) -> str:
-    name = f"_sp_{move}_{event[0].lower()}_{table}"
+def _guard_name(move: int, kind: str, table: str) -> str:
+    name = f"_sp_{move}_{kind.lower()}_{table}"
     # A name has 64 characters at most.
     return name if len(name) <= 60 else name[:50] + "_" + hashlib.sha256(table.encode()).hexdigest()[:9]
 
@@ -218,3 +236,14 @@ def _guard_sql(name: str, move: int, event: str, table: MovedTable, share: Share
     IF _sp_state <> 'open' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '{GUARD_MESSAGE}'; END IF;
   END IF;
 END"""
+
+
+def _outbox_sql(name: str, move: int, event: str, table: MovedTable, share: Share, rows: Sequence[str]) -> str:
+    """Behind the change, as only then numbers that the server chooses are known. Keys are written as SQL literals, in hexadecimal."""
+    body = "".join(
+        f"  IF @_sp_mover IS NULL AND ({guard_condition(table, share, row)}) THEN\n"
+        f"    INSERT INTO `{OUTBOX}` (move, tbl, k) VALUES ({move}, '{_text(table.name)}', CONCAT_WS(',', {table.key_hex_sql(row)}));\n"
+        f"  END IF;\n"
+        for row in rows
+    )
+    return f"CREATE TRIGGER `{name}` AFTER {event} ON {table.sql} FOR EACH ROW BEGIN\n{body}END"

@@ -56,10 +56,11 @@ async def preflight(job: Job) -> None:
     """Look at both ends. Raises `MoveRefused` with everything that forbids the move."""
     names = [table.name for table in job.tables]
     async with job.source.session() as source, job.target.session() as target:
-        reasons = [f"{job.source.shard}: {fault}" for fault in await binlog_faults(source)]
-        reasons += await _family(source, target)
+        # Where the log cannot be read, triggers write down what changes; that costs each write to the share about as much again.
+        job.progress.outbox = bool(await binlog_faults(source))
+        reasons = await _family(source, target)
         reasons += await _engines(source, names)
-        reasons += await _readable(source, job)
+        reasons += [] if job.progress.outbox else await _readable(source, job)
         reasons += await _foreign_keys(source, names)
         reasons += await _triggers(source, names, job.source.shard)
         reasons += await _triggers(target, names, job.target.shard)

@@ -40,9 +40,12 @@ def name_sql(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-def value_sql(name: str, data_type: str) -> str:
-    """An expression for the column's value as an SQL literal, NULL included; a session with `sql_mode = ''` and UTC reads it back."""
-    column = name_sql(name)
+def value_sql(name: str, data_type: str, row: str = "") -> str:
+    """An expression for the column's value as an SQL literal, NULL included; a session with `sql_mode = ''` and UTC reads it back.
+
+    `row` is NEW or OLD in a trigger.
+    """
+    column = f"{row}.{name_sql(name)}" if row else name_sql(name)
     if data_type in _NUMBERS:
         return f"IFNULL({column}, 'NULL')"
     if data_type in _DOUBLES:
@@ -55,6 +58,16 @@ def value_sql(name: str, data_type: str) -> str:
     if data_type in _TIMES:
         return f"QUOTE({column})"
     return f"QUOTE(CONVERT({column} USING utf8mb4))"
+
+
+def _bytes_sql(name: str, data_type: str, row: str) -> str:
+    column = f"{row}.{name_sql(name)}"
+    if data_type == "timestamp":
+        # Shown in the session's zone; the seconds are the same everywhere.
+        return f"CONVERT(CONCAT('FROM_UNIXTIME(', UNIX_TIMESTAMP({column}), ')') USING utf8mb4)"
+    if data_type in _NUMBERS | _DOUBLES | _BYTES or data_type == "bit":
+        return f"CONVERT({value_sql(name, data_type, row)} USING utf8mb4)"
+    return f"CONVERT(CONCAT('_utf8mb4 x''', HEX(CONVERT({column} USING utf8mb4)), '''') USING utf8mb4)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +101,11 @@ class MovedTable:
         """Expressions for the values of the key as SQL literals, by commas."""
         kinds = dict(self.columns)
         return ", ".join(value_sql(name, kinds[name]) for name in self.key)
+
+    def key_hex_sql(self, row: str) -> str:
+        """The same in a trigger, each in hexadecimal: by bytes, whatever character set, time zone and SQL mode the session has."""
+        kinds = dict(self.columns)
+        return ", ".join(f"HEX({_bytes_sql(name, kinds[name], row)})" for name in self.key)
 
     @property
     def order_sql(self) -> str:

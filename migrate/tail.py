@@ -25,7 +25,7 @@ from migrate.errors import MoveBlocked, MoveFailed, Restart
 from migrate.failpoints import reach
 from migrate.job import Job, is_duplicate, roll_back
 from migrate.keys import key_of_value
-from migrate.node import LOCK_ERRNOS, MARKER, Node
+from migrate.node import LOCK_ERRNOS, MARKER, OUTBOX, Node
 from migrate.tables import MovedTable, read_texts
 from shardproxy.backends.engine import Connection
 from shardproxy.errors import ProxyError, ServerError
@@ -38,6 +38,8 @@ _IDLE_S = 0.05
 _MARK_S = 0.2
 # A row may clash with another one that its own change, further on in the log, takes out of the way.
 _CLASHES = 20
+# Changes that triggers have written down, taken at a time.
+_OUTBOX_ROWS = 5000
 _SERVER_ID_BASE = 0x5D000000
 
 Wanted = tuple[str, Key]
@@ -52,7 +54,8 @@ class Tail:
         self._watched: Mapping[str, WatchedTable] = {}
         # Keys in the order in which they are to be brought, each once.
         self._pending: dict[Wanted, None] = {}
-        self._read_to = Position.decode(job.progress.position)
+        self._outbox = job.progress.outbox
+        self._read_to = Position("", 0) if self._outbox else Position.decode(job.progress.position)
         self._mark_seen = -1
         self._mark_seen_at = 0.0
         self._mark_told_at: dict[int, float] = {}
@@ -61,6 +64,7 @@ class Tail:
         self._clashed: set[Wanted] = set()
         self._clashes = 0
         self._clash = ""
+        self._outbox_mark = -1
         # Something is pending; something was brought.
         self._changes = asyncio.Event()
         self._news = asyncio.Event()
@@ -76,10 +80,11 @@ class Tail:
         job = self._job
         keys = {t.name: [*t.key, *([t.sharding_key] if t.sharding_key else [])] for t in job.tables}
         keys[MARKER] = ["mark"]
-        async with job.source.session() as session:
-            self._watched = await read_layouts(session, job.source.engine.schema, list(keys), keys)
+        if not self._outbox:
+            async with job.source.session() as session:
+                self._watched = await read_layouts(session, job.source.engine.schema, list(keys), keys)
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._guarded(self._read())), loop.create_task(self._guarded(self._apply()))]
+        self._tasks = [loop.create_task(self._guarded(work)) for work in (self._apply(), *(() if self._outbox else (self._read(),)))]
 
     async def stop(self) -> None:
         """Stop; what was not applied stays in the log."""
@@ -201,8 +206,7 @@ class Tail:
     def _take(self, change: RowChange) -> None:
         if change.table == MARKER:
             if change.after is not None:
-                self._mark_seen = int(change.after[0] or 0)
-                self._mark_told_at = {mark: at for mark, at in self._mark_told_at.items() if mark > self._mark_seen}
+                self._saw(int(change.after[0] or 0))
             return
         table, layout = self._tables[change.table], self._watched[change.table]
         for values in (change.before, change.after):
@@ -213,6 +217,22 @@ class Tail:
                 wanted = (change.table, key)
                 self._pending.pop(wanted, None)
                 self._pending[wanted] = None
+
+    def _saw(self, mark: int) -> None:
+        self._mark_seen = mark
+        self._mark_told_at = {later: at for later, at in self._mark_told_at.items() if later > mark}
+
+    async def _take_outbox(self, mark: int) -> str:
+        """Take what triggers have written down; gives the condition for the rows to be deleted when that has been brought."""
+        assert self._source is not None
+        rows = await read_texts(self._source, f"SELECT id, tbl, k FROM `{OUTBOX}` WHERE move = {self._job.move.id} LIMIT {_OUTBOX_ROWS}")
+        for _, table, key in rows:
+            wanted = (table, tuple(bytes.fromhex(part) for part in key.split(",")))
+            self._under_way[wanted] = None
+        if len(rows) < _OUTBOX_ROWS:
+            # All that was committed before the mark was there to be seen.
+            self._outbox_mark = mark
+        return f"id IN ({', '.join(row[0] for row in rows)})" if rows else ""
 
     def _moves(self, table: MovedTable, layout: WatchedTable, values: Sequence[object]) -> bool:
         share = self._job.move.share
@@ -231,7 +251,7 @@ class Tail:
             try:
                 self._source = await _reopened(self._source, job.source)
                 self._target = await _reopened(self._target, job.target)
-                if self._pending or time.monotonic() - marked_at > _MARK_S:
+                if self._pending or self._outbox or time.monotonic() - marked_at > _MARK_S:
                     marked_at = time.monotonic()
                     await self._turn()
                     await job.save(now=False)
@@ -258,6 +278,7 @@ class Tail:
             await job.source.mark(self._source)
             mark = int((await read_texts(self._source, f"SELECT mark FROM `{MARKER}` WHERE id = 1"))[0][0])
             self._mark_told_at[mark] = told_at
+            taken = await self._take_outbox(mark) if self._outbox else ""
             while self._under_way:
                 batch = list(itertools.islice(self._under_way, _BATCH_KEYS))
                 await self._bring(batch)
@@ -276,7 +297,12 @@ class Tail:
             await asyncio.sleep(_IDLE_S)
         else:
             self._clashes = 0
-            job.progress.position = read_to.encode()
+            if self._outbox:
+                if taken:
+                    await self._source.query(f"DELETE FROM `{OUTBOX}` WHERE {taken}".encode())
+                self._saw(self._outbox_mark)
+            else:
+                job.progress.position = read_to.encode()
         job.progress.lag_ms = round(self.lag_s * 1000)
         await reach("batch_noted")
 

@@ -7,9 +7,38 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from migrate.binlog import events
 from migrate.binlog.changes import RowChange, Transaction
 from migrate.binlog.errors import EventsLost, LayoutMismatch, MalformedEvent, TooManyChanges, UnknownEvent
+from migrate.binlog.events import (
+    EXECUTE_LOAD_QUERY,
+    FLAG_ARTIFICIAL,
+    FLAG_IGNORABLE,
+    FORMAT_DESCRIPTION,
+    GTIDS,
+    HEADER_END,
+    HEARTBEAT,
+    HEARTBEAT_V2,
+    INCIDENT,
+    PARTIAL_UPDATE_ROWS,
+    PASSED,
+    QUERY,
+    QUERY_COMPRESSED,
+    ROTATE,
+    ROWS,
+    START_ENCRYPTION,
+    TABLE_MAP,
+    TRANSACTION_PAYLOAD,
+    XA_PREPARE,
+    XID,
+    checksum_holds,
+    packed_events,
+    parse_format,
+    parse_gtid,
+    parse_header,
+    parse_prepare,
+    parse_query,
+    parse_rotate,
+)
 from migrate.binlog.layout import WatchedTable
 from migrate.binlog.position import FIRST_OFFSET, MAX_OFFSET, Position
 from migrate.binlog.rows import read_rows
@@ -89,30 +118,30 @@ class Assembler:
 
     def feed(self, event: bytes) -> None:
         """Take one packet's payload. While `packed`, `unpack` must be called before the next."""
-        at, code, _, size, position, flags = events.parse_header(event)
-        if code == events.FORMAT_DESCRIPTION:
+        at, code, _, size, position, flags = parse_header(event)
+        if code == FORMAT_DESCRIPTION:
             self._format(event, size, position, flags)
             return
-        if code == events.ROTATE and (flags & events.FLAG_ARTIFICIAL or not position):
+        if code == ROTATE and (flags & FLAG_ARTIFICIAL or not position):
             self._enter_file(event)
             return
         end = len(event)
         if self._checksums:
-            if not events.checksum_holds(event):
+            if not checksum_holds(event):
                 raise MalformedEvent(f"an event of type {code} behind {self._file}:{self._offset} has a wrong checksum")
             end -= 4
         elif not self._formatted:
             raise MalformedEvent(f"an event of type {code} came before the log's format")
-        if code in (events.HEARTBEAT, events.HEARTBEAT_V2):
+        if code in (HEARTBEAT, HEARTBEAT_V2):
             self.ready.append(Transaction((), self.safe, self.at, idle=True))
             return
         # The server repeats what a file's encryption began with, out of place and without a position.
-        if position or code != events.START_ENCRYPTION:
+        if position or code != START_ENCRYPTION:
             self._advance(size, position)
         if at:
             self.at = at
-        if code == events.TRANSACTION_PAYLOAD:
-            self._packed = events.packed_events(event, end)
+        if code == TRANSACTION_PAYLOAD:
+            self._packed = packed_events(event, end)
         else:
             self._handle(code, event, end, flags)
         if self._group == _NONE:
@@ -131,65 +160,65 @@ class Assembler:
             if event is None:
                 self._packed = None
                 break
-            _, code, _, _, _, flags = events.parse_header(event)
-            if code == events.TRANSACTION_PAYLOAD:
+            _, code, _, _, _, flags = parse_header(event)
+            if code == TRANSACTION_PAYLOAD:
                 raise MalformedEvent("a compressed transaction holds another")
             self._handle(code, event, len(event), flags)
         if self._group == _NONE:
             self._settle()
 
     def _handle(self, code: int, event: bytes, end: int, flags: int) -> None:
-        rows = events.ROWS.get(code)
+        rows = ROWS.get(code)
         if rows is not None:
             self._rows(event, end, *rows)
-        elif code == events.TABLE_MAP:
+        elif code == TABLE_MAP:
             self._table_map(event, end)
-        elif code == events.XID:
+        elif code == XID:
             self._check_running()
             self._commit()
-        elif code in (events.QUERY, events.QUERY_COMPRESSED, events.EXECUTE_LOAD_QUERY):
+        elif code in (QUERY, QUERY_COMPRESSED, EXECUTE_LOAD_QUERY):
             self._query(event, end, code)
-        elif code in events.GTIDS:
-            alone, xa = events.parse_gtid(event, end, code)
+        elif code in GTIDS:
+            alone, xa = parse_gtid(event, end, code)
             self._begin(_OPENED if alone else _RUNNING, xa=xa)
-        elif code == events.XA_PREPARE:
-            self._prepare(*events.parse_prepare(event, end))
-        elif code not in events.PASSED:
+        elif code == XA_PREPARE:
+            self._prepare(*parse_prepare(event, end))
+        elif code not in PASSED:
             self._handle_rare(code, event, end, flags)
 
     def _handle_rare(self, code: int, event: bytes, end: int, flags: int) -> None:
-        if code == events.ROTATE:
+        if code == ROTATE:
             self._begin(_NONE, xa=False)
-            file, offset = events.parse_rotate(event, end)
+            file, offset = parse_rotate(event, end)
             self._go_to(file, offset)
-        elif code == events.PARTIAL_UPDATE_ROWS:
+        elif code == PARTIAL_UPDATE_ROWS:
             if self._map_of(event, end).plan is not None:
                 raise LayoutMismatch("a watched table's rows are logged in part only; some session's binlog_row_value_options is not empty")
-        elif code == events.INCIDENT:
+        elif code == INCIDENT:
             raise EventsLost(f"the source says at {self._file}:{self._offset} that its binary log misses events")
-        elif code == events.START_ENCRYPTION:
+        elif code == START_ENCRYPTION:
             # Servers decrypt what they send. Where they do not, the checksums behind this fail; without any, that would not be seen.
             if not self._checksums:
                 raise UnknownEvent(code, "the log is encrypted, and has no checksums to tell whether the server decrypts it")
-        elif not flags & events.FLAG_IGNORABLE:
+        elif not flags & FLAG_IGNORABLE:
             raise UnknownEvent(code, f"at {self._file}:{self._offset}")
 
     # -- files and positions ------------------------------------------------------------------------------------------
 
     def _format(self, event: bytes, size: int, position: int, flags: int) -> None:
-        self._checksums = events.parse_format(event)
+        self._checksums = parse_format(event)
         self._formatted = True
         # A group that is open was cut off when the server died, and is rolled back.
         self._drop_group()
         # In the middle of a file it is sent out of place, and its position is 0.
-        if position and not flags & events.FLAG_ARTIFICIAL:
+        if position and not flags & FLAG_ARTIFICIAL:
             self._advance(size, position)
             self._settle()
 
     def _enter_file(self, event: bytes) -> None:
         """The server tells, outside of the log, which file it reads now."""
         # Whether this event has a checksum depends on the server and on the file before; the name tells.
-        file, offset = events.parse_rotate(event, len(event) - 4 if events.checksum_holds(event) else len(event))
+        file, offset = parse_rotate(event, len(event) - 4 if checksum_holds(event) else len(event))
         if (file, offset) != (self._file, self._offset):
             if not self._formatted:
                 raise MalformedEvent(f"the source begins at {file}:{offset}, not at {self._file}:{self._offset}")
@@ -246,7 +275,7 @@ class Assembler:
         self._own = False
 
     def _query(self, event: bytes, end: int, code: int) -> None:
-        query = events.parse_query(event, end, code)
+        query = parse_query(event, end, code)
         frame, xid = frame_of(query.text)
         if frame is None:
             self._statements.check(query)
@@ -292,7 +321,7 @@ class Assembler:
     # -- rows ---------------------------------------------------------------------------------------------------------
 
     def _table_map(self, event: bytes, end: int) -> None:
-        body = event[events.HEADER_END : end]
+        body = event[HEADER_END:end]
         known = self._maps.get(body)
         if known is None:
             if len(self._maps) >= _MAX_MAPS:
@@ -303,13 +332,13 @@ class Assembler:
         self._current[int.from_bytes(body[:6], "little")] = known
 
     def _read_map(self, event: bytes, end: int) -> _Map:
-        schema, name, pos = map_names(event, events.HEADER_END + 6, end)
+        schema, name, pos = map_names(event, HEADER_END + 6, end)
         table = self._tables.get(name) if schema == self._schema else None
         own = schema == self._schema and name.startswith(OWN_PREFIX.encode())
         return _Map(None if table is None else plan_table(table, event[pos:end]), own)
 
     def _map_of(self, event: bytes, end: int) -> _Map:
-        at = events.HEADER_END
+        at = HEADER_END
         if at + 8 > end:
             raise MalformedEvent("a rows event is cut short")
         table_id = int.from_bytes(event[at : at + 6], "little")
@@ -323,7 +352,7 @@ class Assembler:
     def _rows(self, event: bytes, end: int, kind: int, extra: bool, compressed: bool) -> None:
         plan = self._map_of(event, end).plan
         self._check_running()
-        at = events.HEADER_END + 8
+        at = HEADER_END + 8
         if plan is not None:
             if extra:
                 if at + 2 > end:
@@ -332,7 +361,7 @@ class Assembler:
             self._changes += read_rows(plan, kind, event, at, end, compressed=compressed)
         if self._group == _OPENED:
             # A group without a frame ends with its statement.
-            if event[events.HEADER_END + 6] & _LAST_OF_STATEMENT:
+            if event[HEADER_END + 6] & _LAST_OF_STATEMENT:
                 self._commit()
         elif len(self._changes) >= self._part_changes:
             self._many()

@@ -65,6 +65,10 @@ HEADER_END: Final = 20  # behind the status byte and the header
 _HEADER: Final = struct.Struct("<xIBIIIH")
 _CHECKSUM_BYTES: Final = 4
 _CRC32: Final = 1
+# What a CRC-32 must begin with for a 0 byte in front to change nothing, and what it is of any bytes with their own CRC-32 behind them: so
+# one call does, without a copy.
+_CRC_START: Final = 0x0F6A7026
+_CRC_WHOLE: Final = 0x2144DF1C
 # What this reader takes the fixed parts of bodies for; a server that says otherwise speaks another format.
 _FIXED_PARTS: Final = {
     QUERY: 13,
@@ -77,6 +81,7 @@ _GTID_PREPARED_XA: Final = 64
 _ZSTD: Final = 0
 _PLAIN: Final = 255
 _PAYLOAD_TYPE: Final = 2
+_PAYLOAD_SIZE: Final = 3
 _PAYLOAD_END: Final = 0
 # Servers compress with windows of 8 MB at most.
 _MAX_WINDOW_BYTES: Final = 1 << 27
@@ -103,9 +108,8 @@ def parse_header(event: bytes) -> Header:
 
 
 def checksum_holds(event: bytes) -> bool:
-    """Whether the last four bytes are the checksum of the others."""
-    end = len(event) - _CHECKSUM_BYTES
-    return end >= HEADER_END and zlib.crc32(memoryview(event)[1:end]) == int.from_bytes(event[end:], "little")
+    """Whether the last four bytes are the checksum of the others, but for the status byte, which is 0."""
+    return len(event) >= HEADER_END + _CHECKSUM_BYTES and zlib.crc32(event, _CRC_START) == _CRC_WHOLE
 
 
 def parse_format(event: bytes) -> bool:
@@ -181,6 +185,7 @@ def parse_gtid(event: bytes, end: int, code: int) -> tuple[bool, bool]:
 def packed_events(event: bytes, end: int) -> Iterator[bytes]:
     """The events of a MySQL transaction that was compressed as a whole. They have no checksums of their own."""
     method = _PLAIN
+    size = 0
     pos = HEADER_END
     try:
         while True:
@@ -190,6 +195,8 @@ def packed_events(event: bytes, end: int) -> Iterator[bytes]:
             length, pos = read_lenenc_int(event, pos)
             if field == _PAYLOAD_TYPE:
                 method, _ = read_lenenc_int(event, pos)
+            elif field == _PAYLOAD_SIZE:
+                size, _ = read_lenenc_int(event, pos)
             pos += length
     except MalformedPacket:
         pos = end + 1
@@ -202,15 +209,19 @@ def packed_events(event: bytes, end: int) -> Iterator[bytes]:
         source = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES).stream_reader(source)
     elif method != _PLAIN:
         raise UnknownEvent(TRANSACTION_PAYLOAD, f"compressed by the unknown method {method}")
-    return _split(source)
+    return _split(source, size)
 
 
-def _split(source: Any) -> Iterator[bytes]:
+def _split(source: Any, missing: int) -> Iterator[bytes]:
+    """The events of a payload of so many bytes."""
     while head := _exactly(source, HEADER_END - 1, may_end=True):
         size = int.from_bytes(head[9:13], "little")
         if not HEADER_END - 1 <= size <= MAX_BYTES:
             raise MalformedEvent("an event in a compressed transaction is not as long as it says")
         yield b"\0" + head + _exactly(source, size - len(head))
+        missing -= size
+    if missing:
+        raise MalformedEvent("a compressed transaction is not as long as it says")
 
 
 def _exactly(source: Any, size: int, *, may_end: bool = False) -> bytes:
