@@ -32,6 +32,8 @@ class Board:
         self.lost = asyncio.Event()
         self.knobs: dict[str, float] = {}
         self.wanted: dict[int, str] = {}
+        # What statements take in the slowest proxy, in milliseconds (99 %).
+        self.p99_ms = 0.0
         # One share changes its owner at a time.
         self.cutover = asyncio.Lock()
         self._lock = asyncio.Lock()
@@ -67,6 +69,8 @@ class Board:
                     self.lost.set()
                     return
                 stored = await self.load()
+                reports = await self.reports()
+                self.p99_ms = max((report.get("p99_ms", 0.0) for report in reports), default=0.0)
             except StoreUnavailable:
                 continue
             if stored.mover != self.token:
@@ -153,6 +157,11 @@ class Board:
     async def progress(self, move: int) -> dict[str, Any]:
         """What was kept."""
         return await asyncio.to_thread(self.store.progress, move)
+
+    async def reports(self) -> list[dict[str, Any]]:
+        """What the live proxies tell of their load."""
+        acks = await asyncio.to_thread(self.store.acknowledgements)
+        return [await asyncio.to_thread(self.store.progress, f"report/{ack.proxy}") for ack in acks if ack.alive]
 
     async def note(self, move: int, event: str) -> None:
         """The journal: what is about to be done."""

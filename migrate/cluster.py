@@ -87,7 +87,7 @@ class Cluster:
         source, target = self.node(move.source, stored), self.node(move.target, stored)
         tables = await tables_on(source, topology, move.group, move.share, joins=move.joins)
         replicas = [*self.replicas(move.source, stored), *self.replicas(move.target, stored)]
-        throttle = Throttle([source, target], replicas, self.board.knobs)
+        throttle = Throttle([source, target], replicas, self.board.knobs, lambda: self.board.p99_ms)
         return Job(self.board, topology, move, source, target, tables, throttle, Progress.load(await self.board.progress(move.id)))
 
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from migrate.cluster import Cluster
 from migrate.errors import MoveError, MoveRefused
-from migrate.preflight import tables_on
+from migrate.preflight import preflight, tables_on
 from migrate.tables import MovedTable, name_sql, read_texts
+from shardproxy.backends.engine import Connection
 from shardproxy.errors import ProxyError, ServerError
 from shardproxy.store.records import StoredTopology
 from shardproxy.topology.hashing import BUCKETS
 from shardproxy.topology.keys import DateKey, DateTimeKey, IntegerKey, KeyType
 from shardproxy.topology.moves import Move, MoveState
 from shardproxy.topology.rebalance import GroupLoad, RebalancePlan, plan_rebalance
-from shardproxy.topology.rebalance_apply import intervals_of
+from shardproxy.topology.rebalance_apply import high_place, intervals_of, low_place
 from shardproxy.topology.rebalance_ranges import Cell
 from shardproxy.topology.share import Share
 from shardproxy.topology.share_sql import bucket_sql
@@ -99,7 +102,8 @@ async def propose(cluster: Cluster, stored: StoredTopology, by: By) -> Proposal:
     groups = sorted({rule.group for rule in topology.rules.values() if rule.scheme.sharded})
     sizes = dict(zip(groups, await asyncio.gather(*(_sizes(cluster, stored, group) for group in groups)), strict=True))
     weights = cluster.weights(stored)
-    loads = {group: load for group in groups if (load := _load(sizes[group], by)) is not None}
+    requests = await _requests(cluster) if by == "requests" else None
+    loads = {group: load for group in groups if (load := _load(group, sizes[group], by, requests)) is not None}
     plan = plan_rebalance((stored.hash_maps, stored.range_maps), weights, loads, groups=groups, threshold=THRESHOLD)
     # Members are made first, by moves of their own.
     number = max((move.id for move in stored.moves), default=0) + len(joining(stored))
@@ -143,8 +147,6 @@ def with_moves(stored: StoredTopology, moves: Sequence[Move]) -> StoredTopology:
 
 
 async def _faults(cluster: Cluster, stored: StoredTopology, moves: Sequence[ProposedMove]) -> list[str]:
-    from migrate.preflight import preflight
-
     faults: dict[str, None] = {}
     for proposed in moves:
         try:
@@ -156,13 +158,60 @@ async def _faults(cluster: Cluster, stored: StoredTopology, moves: Sequence[Prop
     return list(faults)
 
 
-def _load(sizes: GroupSizes, by: By) -> GroupLoad | None:
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """What the proxies have counted lately: by group, requests per bucket, and a sample of keys."""
+
+    buckets: dict[str, Counter[int]]
+    keys: dict[str, list[Any]]
+
+
+async def _requests(cluster: Cluster) -> Requests:
+    """Raises `MoveRefused` where nothing was counted."""
+    buckets: dict[str, Counter[int]] = {}
+    keys: dict[str, list[Any]] = {}
+    for report in await cluster.board.reports():
+        for group, counts in report.get("buckets", {}).items():
+            buckets.setdefault(group, Counter()).update({int(bucket): count for bucket, count in counts.items()})
+        for group, sample in report.get("keys", {}).items():
+            keys.setdefault(group, []).extend(sample)
+    if not buckets and not keys:
+        raise MoveRefused(["no proxy has counted requests yet: they tell the store every ten seconds"])
+    return Requests(buckets, keys)
+
+
+def _load(group: str, sizes: GroupSizes, by: By, requests: Requests | None) -> GroupLoad | None:
+    if requests is not None:
+        if sizes.cells:
+            return GroupLoad(cells=_asked_cells(sizes, requests.keys.get(group, ())))
+        counts = requests.buckets.get(group, Counter())
+        # A bucket that nobody asks for now is not free for ever.
+        least = counts.total() / BUCKETS / 10
+        return GroupLoad(buckets=tuple(counts[bucket] + least for bucket in range(BUCKETS))) if counts else None
     if sizes.cells:
         # The number of ranges says nothing of their rows.
         return GroupLoad(cells=tuple(Cell(low, high, size.octets if by == "bytes" else size.rows) for low, high, size in sizes.cells))
     if by == "count":
         return None
     return GroupLoad(buckets=tuple(size.octets if by == "bytes" else size.rows for size in sizes.buckets))
+
+
+def _asked_cells(sizes: GroupSizes, keys: Sequence[Any]) -> tuple[Cell, ...]:
+    """The cells with how many of the sampled keys fall into each."""
+    places = sorted(low_place(key) for key in map(_key_bound(sizes), keys))
+    return tuple(
+        Cell(low, high, bisect_left(places, high_place(high)) - bisect_left(places, low_place(low)) + 0.01) for low, high, _ in sizes.cells
+    )
+
+
+def _key_bound(sizes: GroupSizes) -> Callable[[Any], object]:
+    """How a key's text becomes a value of the type that the bounds have."""
+    bounds = [bound for low, high, _ in sizes.cells for bound in (low, high) if bound is not None]
+    if bounds and isinstance(bounds[0], dt.datetime):
+        return dt.datetime.fromisoformat
+    if bounds and isinstance(bounds[0], dt.date):
+        return dt.date.fromisoformat
+    return lambda key: key
 
 
 # -- sizes ----------------------------------------------------------------------------------------------------------------
@@ -245,10 +294,7 @@ def _bound(key_type: KeyType, text: str) -> object:
     return dt.datetime.fromisoformat(text) if isinstance(key_type, DateTimeKey) else text
 
 
-async def _row_bytes(session: object, table: MovedTable) -> float:
-    from shardproxy.backends.engine import Connection
-
-    connection: Connection = session  # type: ignore[assignment]
+async def _row_bytes(connection: Connection, table: MovedTable) -> float:
     name = table.name.encode().hex()
     found = await read_texts(
         connection,
@@ -258,6 +304,4 @@ async def _row_bytes(session: object, table: MovedTable) -> float:
 
 
 def _within(low: object | None, high: object | None, interval: tuple[object | None, object | None]) -> bool:
-    from shardproxy.topology.rebalance_apply import high_place, low_place
-
     return low_place(interval[0]) <= low_place(low) and high_place(high) <= high_place(interval[1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from migrate.node import Node
 from migrate.tables import read_texts
@@ -23,7 +23,9 @@ KNOBS: dict[str, float] = {"rate": 0.0, "max_threads_running": 25.0, "max_replic
 class Throttle:
     """One move's. `reason` says why it waits, or is empty; `knobs` are shared and may change at any time."""
 
-    def __init__(self, nodes: Sequence[Node], replicas: Sequence[Node], knobs: Mapping[str, float]) -> None:
+    def __init__(
+        self, nodes: Sequence[Node], replicas: Sequence[Node], knobs: Mapping[str, float], p99_ms: Callable[[], float] = lambda: 0.0
+    ) -> None:
         self._nodes = nodes
         self._replicas = replicas
         self.knobs = knobs
@@ -33,7 +35,7 @@ class Throttle:
         self._looker: asyncio.Task[None] | None = None
         self._debt = 0.0
         self._at = time.monotonic()
-        self.p99_ms = 0.0
+        self._p99_ms = p99_ms
 
     def knob(self, name: str) -> float:
         """A setting as it is now."""
@@ -81,8 +83,8 @@ class Throttle:
 
     async def _look(self, sessions: dict[Node, Connection]) -> str:
         limit = self.knob("max_p99_ms")
-        if limit and self.p99_ms > limit:
-            return f"statements take {self.p99_ms:.0f} ms"
+        if limit and self._p99_ms() > limit:
+            return f"statements take up to {self._p99_ms():.0f} ms (99 %)"
         for node in [*self._nodes, *self._replicas]:
             try:
                 session = sessions.get(node)

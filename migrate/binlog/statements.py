@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from enum import Enum, auto
 from typing import Final
 
-from migrate.binlog.errors import SchemaChanged, StatementLogged
+from migrate.binlog.errors import MalformedEvent, SchemaChanged, StatementLogged
 from migrate.binlog.events import Query
 
 # Names of our own tables and triggers begin so.
@@ -22,7 +22,7 @@ _XA_END: Final = re.compile(rb"XA\s+(COMMIT|ROLLBACK)\s+(X'[0-9a-f]*',X'[0-9a-f]
 _TOKEN: Final = re.compile(
     rb"""(?:\s+|/\*M?!\d*|\*/|/\*(?!M?!).*?\*/|--(?=[\s]|$)[^\n]*|\#[^\n]*)
        | (?P<word>[0-9A-Za-z_$\x80-\xff]+)
-       | `(?P<quoted>(?:[^`]|``)*)` | "(?P<double>(?:[^"]|"")*)" | '(?:[^'\\]|''|\\.)*'
+       | `(?P<quoted>(?:[^`]|``)*)` | "(?P<double>(?:[^"]|"")*)" | (?P<text>'(?:[^'\\]|''|\\.)*')
        | .""",
     re.VERBOSE | re.DOTALL,
 )
@@ -61,8 +61,10 @@ def frame_of(text: bytes) -> tuple[Frame | None, bytes]:
     if text[:3].upper() == b"XA ":
         if text[3:9].upper() == b"START " or text[3:9].upper() == b"BEGIN ":
             return Frame.XA_START, b""
-        match = _XA_END.fullmatch(text)
-        if match:
+        if text[3:].lstrip()[:1].upper() in (b"C", b"R"):
+            match = _XA_END.fullmatch(text)
+            if match is None:
+                raise MalformedEvent("the end of an XA transaction has an unknown form")
             return (Frame.XA_COMMIT if match[1].upper() == b"COMMIT" else Frame.XA_ROLLBACK), match[2].lower().replace(b"x'", b"X'")
         return None, b""
     return _FRAMES.get(text.strip().upper()), b""
@@ -82,6 +84,9 @@ class Statements:
     def check(self, query: Query) -> None:
         """Raises `SchemaChanged` or `StatementLogged` where the statement concerns a watched table."""
         head = _head(query.text)
+        if head[:2] == ["SET", "STATEMENT"] and "FOR" in head:
+            # MariaDB: variables for one statement.
+            head = head[head.index("FOR") + 1 :]
         if not head or head[0] in _HARMLESS:
             return
         statement = query.text.decode("utf-8", "replace")
@@ -102,7 +107,7 @@ class Statements:
             if kind in _HARMLESS_OBJECTS or "TEMPORARY" in head[:4]:
                 return
             if kind in ("DATABASE", "SCHEMA"):
-                if head[0] == "DROP" or "REPLACE" in head[:4]:
+                if (head[0] == "DROP" or "REPLACE" in head[:4]) and self._finds(self._names_schema, query.text):
                     raise SchemaChanged(statement, what, f"schema {self.schema}")
                 return
             if name.lower().startswith(OWN_PREFIX) and (kind == "TRIGGER" or (kind == "TABLE" and head[0] == "CREATE")):
@@ -130,7 +135,7 @@ def _word(name: str) -> re.Pattern[bytes]:
 
 
 def _head(text: bytes) -> list[str]:
-    """The first tokens: words in upper case, quoted names behind a backtick, signs as they are."""
+    """The first tokens: words in upper case, quoted names behind a backtick, texts as an apostrophe, signs as they are."""
     tokens: list[str] = []
     for match in _TOKEN.finditer(text):
         word, quoted, double = match["word"], match["quoted"], match["double"]
@@ -138,6 +143,8 @@ def _head(text: bytes) -> list[str]:
             tokens.append(word.decode("utf-8", "replace").upper())
         elif quoted is not None or double is not None:
             tokens.append("`" + (quoted if quoted is not None else double).decode("utf-8", "replace"))
+        elif match["text"] is not None:
+            tokens.append("'")
         elif len(match[0]) == 1 and not match[0].isspace():
             tokens.append(match[0].decode("latin-1"))
         if len(tokens) >= _HEAD_TOKENS:

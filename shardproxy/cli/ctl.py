@@ -47,7 +47,9 @@ def _add_move_commands(commands: Any, behind: argparse.ArgumentParser) -> None:
     doing = argparse.ArgumentParser(add_help=False)
     doing.add_argument("--execute", action="store_true", help="do it; without this it is only shown")
     rebalance = commands.add_parser("rebalance", parents=[behind, doing], help="level the shards: show the moves, or carry them out")
-    rebalance.add_argument("--by", choices=("count", "rows", "bytes"), default="count", help="what is levelled (ranges always by rows)")
+    rebalance.add_argument(
+        "--by", choices=("count", "rows", "bytes", "requests"), default="count", help="what is levelled (ranges always by rows)"
+    )
     rebalance.add_argument("--max-moves", type=int, metavar="N", help="so many moves, and no more")
     rebalance.add_argument("--rate", type=float, metavar="ROWS", help="rows per second that a move may copy; 0: as fast as it goes")
     rebalance.add_argument("--parallel", type=int, metavar="N", help="moves at a time, as far as they share no shard")
@@ -73,7 +75,7 @@ def _add_move_commands(commands: Any, behind: argparse.ArgumentParser) -> None:
     verify = commands.add_parser("verify", parents=[behind], help="whether every row lies where it belongs")
     verify.add_argument("--placement", action="store_true", help="count the rows on each shard that it does not own (always done)")
     knobs = commands.add_parser("throttle", parents=[behind], help="change how fast a mover that runs may be")
-    for name in ("rate", "max-threads-running", "max-replica-lag-s", "max-moves"):
+    for name in ("rate", "max-threads-running", "max-replica-lag-s", "max-p99-ms", "max-moves"):
         knobs.add_argument(f"--{name}", type=float)
 
 
@@ -101,7 +103,7 @@ def _move_command(loaded: LoadedConfig, options: argparse.Namespace) -> Coroutin
     if options.command == "verify":
         return verify.verify(loaded, as_json=options.json)
     if options.command == "throttle":
-        names = ("rate", "max_threads_running", "max_replica_lag_s", "max_moves")
+        names = ("rate", "max_threads_running", "max_replica_lag_s", "max_p99_ms", "max_moves")
         return shards.set_knobs(loaded, {name: getattr(options, name) for name in names if getattr(options, name) is not None})
     if options.command == "table":
         return shards.shard_table(loaded, options.names, options.key, options.group, execute=execute)

@@ -27,6 +27,8 @@ _SCHEMA_COLUMNS = frozenset(
     )
 )
 
+_NAME_COLUMNS = frozenset((b"table_name", b"trigger_name", b"trigger", b"name"))
+
 
 async def system_read(
     leases: Leases,
@@ -63,6 +65,8 @@ async def system_read(
         columns = columns or [_renamed(column, connection.schema, logical) for column in result.columns]
         for payload in result.rows:
             row = parse_row(payload, len(columns))
+            if _is_ours(row, result.columns):
+                continue
             if len(texts) > 1 and not _answers_for(shard, row, result.columns, topology):
                 continue
             shown = _translated(row, result.columns, connection.schema, logical)
@@ -103,6 +107,16 @@ def _answers_for(shard: str, row: Row, columns: Sequence[ColumnDefinition], topo
     table = row[at or 0]
     rule = topology.rule((table or b"").decode("utf-8", "replace"))
     return shard == (rule.shard if rule.scheme is Scheme.UNSHARDED else topology.default_shard)
+
+
+def _is_ours(row: Row, columns: Sequence[ColumnDefinition]) -> bool:
+    """Whether it tells of a table or a trigger that is there for moves."""
+    for value, column in zip(row, columns, strict=True):
+        if value is not None and value.startswith(b"_sp_"):
+            name = (column.org_name or column.name).lower()
+            if name in _NAME_COLUMNS or name.startswith(b"tables_in_"):
+                return True
+    return False
 
 
 def _renamed(column: ColumnDefinition, physical: str, logical: str) -> ColumnDefinition:

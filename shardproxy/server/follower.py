@@ -8,7 +8,7 @@ import logging
 import os
 import secrets
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
 from shardproxy.backends.registry import Backends
 from shardproxy.config.loader import LoadedConfig, describe_shard
@@ -28,6 +28,8 @@ LEASE_S: Final = 4.0
 _HEARTBEAT_S: Final = 1.0
 # A process that has not reached the store for so long takes itself for forgotten, some time before others do.
 ISOLATED_AFTER_S: Final = 3.0
+# Heartbeats between two reports of the load.
+_REPORT_BEATS: Final = 10
 _WATCH_S: Final = 1.0
 _AGAIN_S: Final = 0.3
 # A hold that its mover does not end is ended by whoever sees it, so that clients do not wait for a mover that is gone.
@@ -55,6 +57,9 @@ class Follower:
         self._tasks: list[asyncio.Task[None]] = []
         self._letting_go: asyncio.Task[None] | None = None
         self._held_since = 0.0
+        self._beats = 0
+        self._counted = list(router.metrics.latency.buckets)
+        self._heat: dict[str, Any] = {}
 
     async def start(self) -> None:
         """Tell the store of this process, and begin to follow."""
@@ -89,9 +94,25 @@ class Follower:
         while True:
             await asyncio.sleep(_HEARTBEAT_S)
             await self._tell()
+            await self._report()
             hold = self.stored.hold
             if hold is not None and perf_counter() - self._held_since > _HOLD_LIMIT_S:
                 await self._end_hold()
+
+    async def _report(self) -> None:
+        """Tell of this process' load: while rows move so often that a mover can go by it, otherwise now and then."""
+        self._beats += 1
+        if self._beats % _REPORT_BEATS and not any(move.state.strays_on_target for move in self.stored.moves):
+            return
+        latency = self._router.metrics.latency
+        p99_ms = latency.quantile_since(self._counted, 0.99) * 1000
+        self._counted = list(latency.buckets)
+        if not self._beats % _REPORT_BEATS:
+            self._heat = self._router.heat.take()
+        try:
+            await asyncio.to_thread(self.store.save_progress, f"report/{self.proxy}", {"p99_ms": p99_ms, **self._heat})
+        except StoreUnavailable as error:
+            self._lost(error)
 
     async def _follow(self) -> None:
         while True:

@@ -23,6 +23,7 @@ from shardproxy.planner.whole import plan_whole
 from shardproxy.planner.words import SERVERS_OWN
 from shardproxy.protocol.resultset import ColumnDefinition, parse_row
 from shardproxy.routing.render import quote
+from shardproxy.session.heat import Heat
 from shardproxy.sql.statement import MAX_PARSED_BYTES, MAX_READ_BYTES, Statement
 from shardproxy.telemetry.counters import Metrics
 from shardproxy.topology.catalog import Catalog
@@ -67,6 +68,7 @@ class Router:
         self.draining = False
         # What statements have to wait for while a share changes its owner.
         self.holding: Holding | None = None
+        self.heat = Heat()
         # How long the topology can be taken for the newest one.
         self.trust = Trust(topology.epoch)
         # Why the store cannot be asked, or "".

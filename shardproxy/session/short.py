@@ -19,7 +19,7 @@ from shardproxy.executor.reads import Use
 from shardproxy.executor.relay import fetch_position, fetch_warnings, lost_error, outcome_of
 from shardproxy.executor.scatter import ScatterRead
 from shardproxy.executor.transaction import ROLLED_BACK_ERRNOS
-from shardproxy.planner.plan import Plan
+from shardproxy.planner.plan import Plan, Point
 from shardproxy.protocol.framing import encode_packet
 from shardproxy.protocol.scanner import ResponseScanner
 from shardproxy.session.channel import BinarySink, Sink
@@ -35,7 +35,7 @@ _NO_LITERALS: list[bytes] = []
 class ShortWay:
     """One session's statement under way; see `engine.RelayTarget`."""
 
-    __slots__ = ("_call", "_channel", "_leases", "_literals", "_plan", "_session", "_state")
+    __slots__ = ("_call", "_channel", "_heat", "_leases", "_literals", "_plan", "_session", "_state")
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -43,6 +43,7 @@ class ShortWay:
         self._channel = session.channel
         self._leases = session.leases
         self._state = session.state
+        self._heat = session.router.heat
         self._plan: Plan
         self._literals: list[bytes]
         # The execution, if it is one of a prepared statement.
@@ -61,6 +62,9 @@ class ShortWay:
             shard = point.placement.shard_of_literal(b"-" + raw if point.negative else raw, state.codec)
             if shard is None:
                 return False
+            self._heat.left -= 1
+            if not self._heat.left:
+                self._note_heat(plan, point, raw)
         else:
             texts = session.executor.texts(plan, text, literals, session.router.context)
             if len(texts) > 1:
@@ -89,6 +93,9 @@ class ShortWay:
         if point is not None:
             raw = call.literal(point.slot)
             shard = point.placement.shard_of_literal(b"-" + raw if point.negative else raw, state.codec)
+            self._heat.left -= 1
+            if not self._heat.left:
+                self._note_heat(plan, point, raw)
         elif plan.offset_slot is None:
             shard = executor.only_shard(plan, call.literals, session.router.context)
         else:
@@ -116,6 +123,10 @@ class ShortWay:
         self._literals = call.literals if plan.auto_slots is not None else _NO_LITERALS
         self._send(plan, connection, call.packet(statement.id, prepared[1]))
         return True
+
+    def _note_heat(self, plan: Plan, point: Point, raw: bytes) -> None:
+        group = self._session.router.topology.rule(plan.tables[0]).group if plan.tables else ""
+        self._heat.note(group, point.placement, b"-" + raw if point.negative else raw, self._state.codec)
 
     def _send(self, plan: Plan, connection: Connection, packet: bytes) -> None:
         self._plan = self._session.running = plan

@@ -274,14 +274,14 @@ class EtcdStore:
 
     # -- moves
 
-    def progress(self, move: int) -> dict[str, Any]:
+    def progress(self, move: int | str) -> dict[str, Any]:
         """What was saved of a move's progress."""
         with self._call() as until:
             entry = self._etcd.read(until, self._etcd.get(f"progress/{move}")).first(0)
             found = json.loads(entry.value)["progress"] if entry else {}
             return found if isinstance(found, dict) else {}
 
-    def save_progress(self, move: int, progress: dict[str, Any]) -> None:
+    def save_progress(self, move: int | str, progress: dict[str, Any]) -> None:
         """Keep a move's progress."""
         plain = json.loads(json.dumps(progress))  # what JSON cannot hold is the caller's fault, and shall look like it
         self._change(f"progress/{move}", lambda _: {"progress": plain})

@@ -26,7 +26,7 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS primaries (shard TEXT PRIMARY KEY, server TEXT, term INTEGER)",
     "CREATE TABLE IF NOT EXISTS tokens (name TEXT PRIMARY KEY, holder TEXT, token INTEGER, boot TEXT, expires REAL)",
     "CREATE TABLE IF NOT EXISTS proxies (proxy TEXT PRIMARY KEY, epoch INTEGER, boot TEXT, expires REAL)",
-    "CREATE TABLE IF NOT EXISTS progress (move INTEGER PRIMARY KEY, progress TEXT)",
+    "CREATE TABLE IF NOT EXISTS progress (move TEXT PRIMARY KEY, progress TEXT)",
     "CREATE TABLE IF NOT EXISTS journal (move INTEGER, at REAL, event TEXT)",
 )
 # Epochs kept for whoever wants to know how the topology came about.
@@ -172,18 +172,19 @@ class SQLiteStore:
         """A proxy takes leave: nobody waits for it any more."""
         with self._open() as db:
             db.execute("DELETE FROM proxies WHERE proxy = ?", (proxy,))
+            db.execute("DELETE FROM progress WHERE move = ?", (f"report/{proxy}",))
 
-    def progress(self, move: int) -> dict[str, Any]:
+    def progress(self, move: int | str) -> dict[str, Any]:
         """What was saved of a move's progress."""
         with self._open() as db:
-            row = db.execute("SELECT progress FROM progress WHERE move = ?", (move,)).fetchone()
+            row = db.execute("SELECT progress FROM progress WHERE move = ?", (str(move),)).fetchone()
         found = json.loads(row[0]) if row else {}
         return found if isinstance(found, dict) else {}
 
-    def save_progress(self, move: int, progress: dict[str, Any]) -> None:
+    def save_progress(self, move: int | str, progress: dict[str, Any]) -> None:
         """Keep a move's progress."""
         with self._open() as db:
-            db.execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", (move, json.dumps(progress)))
+            db.execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", (str(move), json.dumps(progress)))
 
     def note(self, move: int, event: str) -> None:
         """Append to the journal of a move."""

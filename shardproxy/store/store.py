@@ -62,10 +62,10 @@ class Store(Documents, Protocol):
     def leave(self, proxy: str) -> None:
         """A proxy takes leave: nobody waits for it any more."""
 
-    def progress(self, move: int) -> dict[str, Any]:
-        """What was saved of a move's progress."""
+    def progress(self, move: int | str) -> dict[str, Any]:
+        """What was saved of a move's progress, or under another name: `report/PROXY` is what a proxy tells of its load."""
 
-    def save_progress(self, move: int, progress: dict[str, Any]) -> None:
+    def save_progress(self, move: int | str, progress: dict[str, Any]) -> None:
         """Keep a move's progress: what its mover needs to go on, and what operators are shown."""
 
     def note(self, move: int, event: str) -> None:

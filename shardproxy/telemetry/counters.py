@@ -40,6 +40,18 @@ class Histogram:
         self.buckets[bisect_left(LATENCY_BOUNDS_S, seconds)] += 1
         self.total += seconds
 
+    def quantile_since(self, before: list[int], part: float) -> float:
+        """The upper bound of the bucket below which that part of the values lies that were counted since `buckets` were `before`;
+        0 without any, and twice the last bound beyond it."""
+        fresh = [now - then for now, then in zip(self.buckets, before, strict=True)]
+        wanted = sum(fresh) * part
+        seen = 0
+        for bound, count in zip((*LATENCY_BOUNDS_S, LATENCY_BOUNDS_S[-1] * 2), fresh, strict=True):
+            seen += count
+            if seen and seen >= wanted:
+                return bound
+        return 0.0
+
     @property
     def count(self) -> int:
         """How many values were counted."""
