@@ -49,9 +49,10 @@ async def _copy(job: Job, table: MovedTable, last: Key) -> None:
     writing: asyncio.Task[None] | None = None
     size = _FIRST_ROWS
     try:
-        if not job.fresh:
+        if table.name not in job.fresh:
             # Chunks that were written after the progress was last kept.
             await delete_rows(job, writer, table, table.beyond(last))
+        job.fresh.discard(table.name)
         while True:
             began = time.monotonic()
             rows, last = await read_chunk(reader, table, last, size)

@@ -74,8 +74,8 @@ class Job:
     tables: Sequence[MovedTable]
     throttle: Throttle
     progress: Progress = field(default_factory=Progress)
-    # This process itself has emptied the target before it copies.
-    fresh: bool = False
+    # The tables that this process itself has emptied on the target and not begun to copy.
+    fresh: set[str] = field(default_factory=set)
     _saved_at: float = 0.0
 
     async def save(self, *, now: bool = True) -> None:

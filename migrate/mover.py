@@ -242,7 +242,7 @@ class Mover:
         progress.rows_copied = progress.bytes_copied = 0
         progress.copied.clear()
         progress.started_at = time.time()
-        job.fresh = True
+        job.fresh = {table.name for table in job.tables}
         # Rows of a transaction that was prepared before the position are neither read nor in the log behind it.
         before = await job.source.prepared()
         while before:

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from migrate.errors import MoveBlocked, Replaced
-from migrate.tables import MovedTable, guard_condition, read_rows, read_texts
+from migrate.tables import MovedTable, guarded_sql, read_rows, read_texts
 from shardproxy.backends.engine import DEFAULT_KIND, Connection
 from shardproxy.backends.mysql_engine import MySQLEngine
 from shardproxy.errors import ProxyError, ServerError
@@ -228,22 +228,29 @@ def _guard_name(move: int, kind: str, table: str) -> str:
 
 
 def _guard_sql(name: str, move: int, event: str, table: MovedTable, share: Share, rows: Sequence[str]) -> str:
-    condition = " OR ".join(dict.fromkeys(guard_condition(table, share, row) for row in rows))
-    return f"""CREATE TRIGGER `{name}` BEFORE {event} ON {table.sql} FOR EACH ROW BEGIN
-  DECLARE _sp_state VARCHAR(10) DEFAULT '';
-  IF @_sp_mover IS NULL AND ({condition}) THEN
-    SELECT state INTO _sp_state FROM `{FENCE}` WHERE move = {move} LOCK IN SHARE MODE;
-    IF _sp_state <> 'open' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '{GUARD_MESSAGE}'; END IF;
-  END IF;
-END"""
+    """Closed to writers as long as the fence's row is not open; the shared lock on it makes whoever closes it wait for them."""
+    action = (
+        f"SELECT state INTO _sp_state FROM `{FENCE}` WHERE move = {move} LOCK IN SHARE MODE;"
+        f" IF _sp_state <> 'open' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '{GUARD_MESSAGE}'; END IF;"
+    )
+    body = "\n".join(guarded_sql(table, share, row, action) for row in rows)
+    return _trigger(name, f"BEFORE {event}", table, f"  DECLARE _sp_state VARCHAR(10) DEFAULT '';\n  DECLARE _sp_bucket INT;\n{body}")
 
 
 def _outbox_sql(name: str, move: int, event: str, table: MovedTable, share: Share, rows: Sequence[str]) -> str:
     """Behind the change, as only then numbers that the server chooses are known. Keys are written as SQL literals, in hexadecimal."""
-    body = "".join(
-        f"  IF @_sp_mover IS NULL AND ({guard_condition(table, share, row)}) THEN\n"
-        f"    INSERT INTO `{OUTBOX}` (move, tbl, k) VALUES ({move}, '{_text(table.name)}', CONCAT_WS(',', {table.key_hex_sql(row)}));\n"
-        f"  END IF;\n"
+    body = "\n".join(
+        guarded_sql(
+            table,
+            share,
+            row,
+            f"INSERT INTO `{OUTBOX}` (move, tbl, k) VALUES ({move}, '{_text(table.name)}', CONCAT_WS(',', {table.key_hex_sql(row)}));",
+        )
         for row in rows
     )
-    return f"CREATE TRIGGER `{name}` AFTER {event} ON {table.sql} FOR EACH ROW BEGIN\n{body}END"
+    return _trigger(name, f"AFTER {event}", table, f"  DECLARE _sp_bucket INT;\n{body}")
+
+
+def _trigger(name: str, when: str, table: MovedTable, body: str) -> str:
+    """Nested, as a server prepares a whole condition for each row before it looks at its first part."""
+    return f"CREATE TRIGGER `{name}` {when} ON {table.sql} FOR EACH ROW BEGIN\n{body}\nEND"

@@ -71,7 +71,8 @@ class Runner:
         def add(doc: StoredTopology) -> StoredTopology:
             if (doc.hash_maps, doc.range_maps) != (stored.hash_maps, stored.range_maps):
                 raise MoveRefused(["the topology was changed while the moves were planned; run it again"])
-            return with_moves(doc, moves)
+            # It may have been carried out already, and only the answer was lost.
+            return with_moves(doc, [move for move in moves if doc.move(move.id) is None])
 
         stored = await board.change(add)
         await reach("plan_written")
@@ -148,8 +149,13 @@ class Runner:
         progress = await board.progress(number)
         added: list[Move] = []
 
-        def add(doc: StoredTopology) -> StoredTopology:
+        def add(doc: StoredTopology) -> StoredTopology | None:
             move = doc.move(number)
+            again = next((other for other in doc.moves if other.reverse_of == number and not other.state.over), None)
+            if again is not None:
+                # It was carried out already, and only the answer was lost.
+                added[:] = [again]
+                return None
             if move is None or move.state is not S.SWITCHED or move.joins:
                 raise MoveRefused([f"move {number} is not switched"])
             back = Move(

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from shardproxy.backends.engine import Connection
 from shardproxy.protocol.resultset import parse_row
 from shardproxy.topology.catalog import Column
+from shardproxy.topology.hashing import BUCKETS
 from shardproxy.topology.keys import KeyType, key_type_for
 from shardproxy.topology.share import Share
-from shardproxy.topology.share_sql import share_sql
+from shardproxy.topology.share_sql import bucket_sql, share_sql
 from shardproxy.topology.topology import TableRule
 
 _COLUMNS = """
@@ -222,11 +223,23 @@ def _computed(column: tuple[str, ...]) -> bool:
     return bool(column[9]) or "VIRTUAL" in extra or "STORED GENERATED" in extra or "PERSISTENT" in extra
 
 
-def guard_condition(table: MovedTable, share: Share, row: str) -> str:
-    """The share's condition in a trigger, for the row `NEW` or `OLD`."""
-    if table.key_type is None:
-        return "TRUE"
-    return share_sql(table.key_type, f"{row}.{name_sql(table.sharding_key)}", share)
+def guarded_sql(table: MovedTable, share: Share, row: str, action: str) -> str:
+    """Statements of a trigger that do this for rows of the share, `NEW` or `OLD`, unless a mover writes them.
+
+    Buckets are looked up in a map of bits: a list would be sorted anew for every row that is written.
+    """
+    prepare, condition = "", "TRUE"
+    if table.key_type is not None:
+        column = f"{row}.{name_sql(table.sharding_key)}"
+        if share.buckets:
+            bits = bytearray(BUCKETS // 8)
+            for bucket in share.buckets:
+                bits[bucket >> 3] |= 1 << (bucket & 7)
+            prepare = f"SET _sp_bucket = {bucket_sql(table.key_type, column)}; "
+            condition = f"(ORD(SUBSTR(x'{bits.hex()}', 1 + (_sp_bucket >> 3), 1)) >> (_sp_bucket & 7)) & 1 = 1"
+        else:
+            condition = share_sql(table.key_type, column, share)
+    return f"  IF @_sp_mover IS NULL THEN {prepare}IF {condition} THEN {action} END IF; END IF;"
 
 
 Tables = Mapping[str, MovedTable]

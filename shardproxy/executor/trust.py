@@ -19,9 +19,13 @@ _NO_TABLE_ERRNOS = frozenset((1146, 1142))
 
 @dataclass(slots=True)
 class Trust:
-    """Of a process: its epoch, and until when (`perf_counter`) it is known to be waited for."""
+    """Of a process: until when (`perf_counter`) it is known to be waited for, and the moves that it knows to be decided.
 
-    epoch: int
+    `first` is the number of the oldest move that it knows of: those before are long over.
+    """
+
+    decided: frozenset[int] = frozenset()
+    first: int = 0
     valid_until: float = float("inf")
 
     @property
@@ -34,10 +38,12 @@ class Trust:
         if not (for_tables and self.over and connection.relays):
             return
         try:
-            result = await connection.query(b"SELECT 1 FROM `_sp_fence` WHERE state = 'closed' AND epoch > %d LIMIT 1" % self.epoch)
+            result = await connection.query(b"SELECT move FROM `_sp_fence` WHERE state = 'closed'")
         except ServerError as error:
             if error.errno in _NO_TABLE_ERRNOS:
                 return
             raise
-        if result.rows and parse_row(result.rows[0], 1)[0] is not None:
+        closed = {int(parse_row(row, 1)[0] or 0) for row in result.rows}
+        if any(move >= self.first and move not in self.decided for move in closed):
+            # They are being moved, or have been since.
             raise ProxyError(MOVING, f"rows have left shard {connection.shard}, and the store that knows where to is away; try again")

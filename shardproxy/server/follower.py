@@ -57,6 +57,7 @@ class Follower:
         self._tasks: list[asyncio.Task[None]] = []
         self._letting_go: asyncio.Task[None] | None = None
         self._held_since = 0.0
+        self._telling = asyncio.Lock()
         self._beats = 0
         self._counted = list(router.metrics.latency.buckets)
         self._heat: dict[str, Any] = {}
@@ -82,13 +83,15 @@ class Follower:
     # -- the store ----------------------------------------------------------------------------------------------------
 
     async def _tell(self) -> None:
-        asked_at = perf_counter()
-        try:
-            await asyncio.to_thread(self.store.acknowledge, self.proxy, self.epoch, LEASE_S)
-        except StoreUnavailable as error:
-            self._lost(error)
-        else:
-            await self._trusted_since(asked_at)
+        # One after the other: an older epoch must not come to the store behind a newer one.
+        async with self._telling:
+            asked_at = perf_counter()
+            try:
+                await asyncio.to_thread(self.store.acknowledge, self.proxy, self.epoch, LEASE_S)
+            except StoreUnavailable as error:
+                self._lost(error)
+                return
+        await self._trusted_since(asked_at)
 
     async def _beat(self) -> None:
         while True:
@@ -184,7 +187,8 @@ class Follower:
         holding = self._holding(stored, topology)
         changed = _changed_tables(router.topology, topology)
         router.adopt(topology, holding)
-        router.trust.epoch = stored.epoch
+        router.trust.decided = frozenset(move.id for move in stored.moves if move.state.decided)
+        router.trust.first = min((move.id for move in stored.moves), default=0)
         self.stored = stored
         if self._letting_go is not None:
             self._letting_go.cancel()

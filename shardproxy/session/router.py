@@ -70,7 +70,7 @@ class Router:
         self.holding: Holding | None = None
         self.heat = Heat()
         # How long the topology can be taken for the newest one.
-        self.trust = Trust(topology.epoch)
+        self.trust = Trust()
         # Why the store cannot be asked, or "".
         self.store_fault = ""
         self._next_thread_id = 1

@@ -180,13 +180,20 @@ class EtcdStore:
                 if held and known["holder"] and not mine:
                     return 0
                 # etcd renews a lease by the time that it was granted for, so another time needs another lease.
-                if held and mine and held.value == str(whole) and etcd.keep_alive(until, held.lease):
+                if held and mine and held.value == str(whole) and self._prolong(until, held):
                     return int(known["token"])
                 token = int(known["token"]) + (not mine)
                 changes = [] if mine else [etcd.put(record_key, json.dumps({"holder": holder, "token": token}))]
                 same = [etcd.unchanged(record_key, record), etcd.unchanged(held_key, held)]
                 if self._bind(until, whole, same, changes, held_key, str(whole)):
                     return token
+
+    def _prolong(self, until: float, held: Entry) -> bool:
+        """Renew the lease that a key is bound to, if the key is there still. That is asked afterwards, and of most members: one that only
+        takes itself for their leader would renew what has ended."""
+        if not self._etcd.keep_alive(until, held.lease):
+            return False
+        return self._etcd.transact(until, [self._etcd.bound(held.key, held.lease)], [self._etcd.get(held.key)]).succeeded
 
     def _bind(
         self, until: float, seconds: int, same: list[dict[str, Any]], changes: list[dict[str, Any]], key: str, value: str
@@ -264,13 +271,11 @@ class EtcdStore:
         etcd, key = self._etcd, f"proxy/{proxy}"
         with self._telling, self._call() as until:
             self._signs.pop(proxy, None)
-            entry = etcd.read(until, etcd.get(key)).first(0)
-            while entry is not None:
-                changes = [etcd.delete(key), etcd.delete(f"alive/{proxy}")]
-                outcome = etcd.transact(until, [etcd.unchanged(key, entry)], changes, [etcd.get(key)])
-                if outcome.succeeded:
+            changes = [etcd.delete(key), etcd.delete(f"alive/{proxy}"), etcd.delete(f"progress/report/{proxy}")]
+            while True:
+                entry = etcd.read(until, etcd.get(key)).first(0)
+                if etcd.transact(until, [etcd.unchanged(key, entry)], changes).succeeded:
                     return
-                entry = outcome.first(0)
 
     # -- moves
 

@@ -88,4 +88,5 @@ def open_store(url: str, directory: Path) -> Store:
         from shardproxy.store.etcd_store import EtcdStore
 
         return EtcdStore(url, directory)
-    raise ConfigError(url, ["a store is sqlite:///path or etcd://host:port,host:port/prefix"])
+    # The text itself may hold a password.
+    raise ConfigError("proxy.store", ["a store is sqlite:///path or etcd://host:port,host:port/prefix"])
