@@ -43,9 +43,8 @@ async def cut_over(job: Job, tail: Tail) -> None:
     began = time.monotonic()
     check_transition(move.state, S.FENCING)
     await board.note(move.id, "hold")
-    attempt = job.progress.attempts
     fencing = replace(move, state=S.FENCING, reason="")
-    held = await board.change(lambda stored: replace(_with(stored, fencing), hold=Hold(move.id, attempt)))
+    held = await board.change(lambda stored: replace(_with(stored, fencing), hold=Hold(move.id, stored.epoch + 1)))
     job.move = fencing
     await reach("hold_asked")
     await board.await_proxies(held.epoch, _HOLD_S)

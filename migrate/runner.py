@@ -31,8 +31,13 @@ class Runner:
     async def acting(self, work: Coroutine[None, None, bool]) -> bool | None:
         """Do this as the mover that acts, and give what it gives; None where another one acts. Raises `Replaced` when it is replaced."""
         board = self.cluster.board
-        if not await board.take():
-            work.close()
+        taken = False
+        try:
+            taken = await board.take()
+        finally:
+            if not taken:
+                work.close()
+        if not taken:
             return None
         await reach("lease_taken")
         lost = asyncio.ensure_future(board.lost.wait())

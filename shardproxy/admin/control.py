@@ -15,15 +15,17 @@ from typing import Any
 from aiohttp import web
 
 from shardproxy.errors import ProxyError, ServerError
+from shardproxy.server.peers import Peers
 from shardproxy.server.roles import Roles
 
 _ACTIONS = ("drain", "maintenance", "up", "fence")
 
 
 class Control:
-    """The handlers. `token` is the admin token, or ""."""
+    """The handlers. `token` is the admin token, or ""; `peers` are the other processes on the port."""
 
-    def __init__(self, roles: Roles, token: str) -> None:
+    def __init__(self, roles: Roles, token: str, peers: Peers | None = None) -> None:
+        self._peers = peers
         self._roles = roles
         self._token = token
 
@@ -61,6 +63,8 @@ class Control:
             await self._roles.fence(asked["shard"], asked["server"])
         else:
             self._roles.operate(asked["shard"], asked["server"], action)
+            if self._peers is not None:
+                await self._peers.tell_all({"do": "operate", "shard": asked["shard"], "server": asked["server"], "action": action})
         return {"done": [f"{asked['server']}: {action}"], "left": []}
 
     async def _promote(self, asked: dict[str, Any]) -> dict[str, Any]:

@@ -24,8 +24,8 @@ class AdminServer:
         self._listener = listener
         self._runner: web.AppRunner | None = None
 
-    async def start(self) -> None:
-        """Open the port."""
+    async def start(self, number: int = 0) -> None:
+        """Open the port; of several processes the one of this number has the port that is so much higher."""
         app = web.Application()
         app.add_routes(
             [
@@ -39,7 +39,7 @@ class AdminServer:
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         address = Address.parse(self.router.loaded.config.proxy.admin)
-        site = web.TCPSite(self._runner, address.host, address.port)
+        site = web.TCPSite(self._runner, address.host, address.port + (number if address.port else 0))
         await site.start()
         self.port = self._runner.addresses[0][1]
 

@@ -38,6 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="serve the MySQL protocol")
     serve.add_argument("--config", type=Path, required=True)
+    # One of several processes, as their parent starts it.
+    serve.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     serve.add_argument("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     check = commands.add_parser("check", help="compare the config with the shards and say what to do")
     check.add_argument("--config", type=Path, required=True)
@@ -49,16 +51,25 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _serve(options: argparse.Namespace) -> int:
+    from shardproxy.config.loader import load_config
+    from shardproxy.server.serve import serve
+    from shardproxy.server.workers import Supervisor, worker_command, worker_count
+
+    count = worker_count(load_config(options.config))
+    if count > 1 and options.worker is None:
+        return int(run(Supervisor(count, worker_command(options.config, options.log_level)).run()))
+    run(serve(options.config, options.worker or 0, count))
+    return EXIT_DONE
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; gives the exit code."""
     options = build_parser().parse_args(arguments)
     try:
         if options.command == "serve":
-            from shardproxy.server.serve import serve
-
             set_up_logs(options.log_level)
-            run(serve(options.config))
-            return EXIT_DONE
+            return _serve(options)
         if options.command == "check":
             from shardproxy.cli.check import check
 

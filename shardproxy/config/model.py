@@ -97,7 +97,7 @@ class ProxySettings(Section):
         repr=False,
         description="what changes over the admin port need, or env:NAME; default: to come from this machine",
     )
-    workers: Literal[1] = Field(1, description="processes on the one port; only 1 for now")
+    workers: int = Field(1, ge=0, le=64, description="processes on the one port; 0: one for each core. Limits count for each of them")
     schema_name: str = Field("app", alias="schema", description="the logical schema that clients see")
     default_shard: str | None = Field(None, description="where tables that no rule names live; default: the first shard")
     open_schemas: str | None = Field(

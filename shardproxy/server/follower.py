@@ -10,15 +10,17 @@ import secrets
 from time import perf_counter
 from typing import Any, Final
 
+from shardproxy.backends.engine import DEFAULT_KIND
 from shardproxy.backends.registry import Backends
 from shardproxy.config.loader import LoadedConfig, describe_shard
 from shardproxy.config.model import Shard
-from shardproxy.errors import ConfigError
+from shardproxy.errors import ConfigError, ProxyError, ServerError
 from shardproxy.session.holding import Holding, let_go
 from shardproxy.session.router import Router
 from shardproxy.store.reconcile import check_members, served
 from shardproxy.store.records import StoredTopology
 from shardproxy.store.store import Store, StoreUnavailable
+from shardproxy.topology.moves import Hold, Move
 from shardproxy.topology.topology import Topology
 
 log = logging.getLogger(__name__)
@@ -164,10 +166,34 @@ class Follower:
         log.error("a hold was ended, its mover is gone", extra={"move": stored.hold.move if stored.hold else 0})
         try:
             released = stored.without_hold()
-            if await asyncio.to_thread(self.store.compare_and_set, stored.epoch, released):
-                await self._take(released)
+            if not await asyncio.to_thread(self.store.compare_and_set, stored.epoch, released):
+                return
+            await self._take(released)
         except StoreUnavailable as error:
             self._lost(error)
+            return
+        if stored.hold is not None and (move := stored.move(stored.hold.move)) is not None:
+            await self._open_source(move, stored.hold)
+
+    async def _open_source(self, move: Move, hold: Hold) -> None:
+        """The hold was ended before a decision, so there will be none under it: the source may be written again, the target not.
+
+        Only what was closed under this very hold: a mover that still lives may have begun another one.
+        """
+        for shard, before, after in ((move.target, "open", "incoming"), (move.source, "closed", "open")):
+            sql = f"UPDATE `_sp_fence` SET state = '{after}' WHERE move = {move.id} AND state = '{before}' AND epoch = {hold.epoch + 1}"
+            try:
+                pool = self._router.backends.pools[shard]
+                connection = await pool.acquire(DEFAULT_KIND)
+                try:
+                    await connection.query(sql.encode())
+                except BaseException:
+                    pool.discard(connection)
+                    raise
+                pool.release(connection)
+            except (ProxyError, ServerError) as error:
+                log.error("a fence stays closed until a mover runs again", extra={"shard": shard, "move": move.id, "reason": str(error)})
+                return
 
     # -- the router ---------------------------------------------------------------------------------------------------
 

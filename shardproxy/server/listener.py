@@ -48,15 +48,18 @@ class Listener:
         version = self.router.server_version
         return f"5.5.5-{version}" if "mariadb" in version.lower() else version
 
-    async def start(self) -> None:
-        """Open the port, and the Unix socket where there is one; raises `OSError` where one of them cannot be had."""
+    async def start(self, *, shared: bool = False, first: bool = True) -> None:
+        """Open the port, and the Unix socket where there is one; raises `OSError` where one of them cannot be had.
+
+        `shared`: other processes open the same port, of which the `first` has the socket.
+        """
         settings = self.router.loaded.config.proxy
         address = Address.parse(settings.listen)
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(self._client, address.host, address.port, backlog=BACKLOG)
+        server = await loop.create_server(self._client, address.host, address.port, backlog=BACKLOG, reuse_port=shared)
         self._servers.append(server)
         self.port = server.sockets[0].getsockname()[1]
-        if settings.socket is not None:
+        if settings.socket is not None and first:
             unix = UnixSocket(self.router.loaded.resolve(settings.socket), int(settings.socket_mode, 8))
             opened = unix.open()
             self._unix = unix

@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 from collections.abc import Mapping
+from typing import Any
 
 from shardproxy.backends.health import Event
 from shardproxy.backends.promotion import Operator, Report
@@ -72,6 +73,10 @@ class Roles:
         if server is found.primary and action != "up":
             raise ProxyError(PROMOTION_FAILED, f"{name} is the primary of shard {shard}: promote another server first")
         server.pool.operate(_EVENTS[action])
+
+    async def operate_for_peer(self, message: dict[str, Any]) -> None:
+        """What an operator has asked of another process on this port."""
+        self.operate(message["shard"], message["server"], message["action"])
 
     async def fence(self, shard: str, name: str) -> None:
         """Make a server read-only; raises `ProxyError` or `ServerError`."""

@@ -6,19 +6,14 @@ from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from shardproxy.errors import (
-    NOT_KILL_OWNER,
-    PRIVILEGE,
-    UNKNOWN_COMMAND,
-    UNKNOWN_THREAD,
-    ProxyError,
-)
+from shardproxy.errors import PRIVILEGE, UNKNOWN_COMMAND, ProxyError
 from shardproxy.protocol.flags import Command
 from shardproxy.protocol.framing import encode_packet
 from shardproxy.protocol.packets import EofPacket, build_eof, changed_schema
 from shardproxy.protocol.resultset import build_column
 from shardproxy.protocol.wire_types import read_int
 from shardproxy.session.channel import Sink
+from shardproxy.session.router import victim_of
 from shardproxy.topology.topology import Scheme
 
 if TYPE_CHECKING:
@@ -96,7 +91,7 @@ async def field_list(session: Session, payload: bytes) -> None:
 async def process_kill(session: Session, payload: bytes) -> None:
     """COM_PROCESS_KILL: end another connection of the same user."""
     thread_id, _ = read_int(payload, 1, 4)
-    kill_session(session, thread_id)
+    await kill_session(session, thread_id)
 
 
 async def prepare_statement(session: Session, payload: bytes) -> None:
@@ -114,18 +109,16 @@ async def fetch_rows(session: Session, payload: bytes) -> None:
     await session.prepared.fetch(payload)
 
 
-def kill_session(session: Session, thread_id: int, sink: Sink | None = None, *, query: bool = False) -> None:
+async def kill_session(session: Session, thread_id: int, sink: Sink | None = None, *, query: bool = False) -> None:
     """End a connection, or only stop its statement; raises `ProxyError` for one that does not exist or is another user's."""
-    victim = session.router.sessions.get(thread_id)
-    if victim is None:
-        raise ProxyError(UNKNOWN_THREAD, f"Unknown thread id: {thread_id}", plain=True)
-    if victim.state.user != session.state.user:
-        raise ProxyError(NOT_KILL_OWNER, f"You are not owner of thread {thread_id}", plain=True)
+    router, user = session.router, session.state.user
+    if router.others is not None and thread_id not in router.sessions:
+        await router.others.kill(thread_id, user, query=query)
+        session.answer_ok(sink or Sink(session.channel, session.state.status, session.first_sequence))
+        return
+    victim = victim_of(router, thread_id, user)
     if query or victim is not session:
-        if query:
-            victim.cancel()
-        else:
-            victim.kill()
+        victim.stop(query=query)
         session.answer_ok(sink or Sink(session.channel, session.state.status, session.first_sequence))
     else:
         session.kill()

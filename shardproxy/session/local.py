@@ -124,7 +124,7 @@ async def _kill(session: Session, statement: Statement, sink: Sink) -> None:
     words = statement.words(6)
     if not words[-1].isdigit() or set(words[1:-1]) - {"HARD", "SOFT", "CONNECTION", "QUERY"}:
         raise ProxyError(SYNTAX, "You have an error in your SQL syntax near KILL: a connection's number is expected")
-    kill_session(session, int(words[-1]), sink, query="QUERY" in words)
+    await kill_session(session, int(words[-1]), sink, query="QUERY" in words)
 
 
 async def _unlock(session: Session, statement: Statement, sink: Sink) -> None:

@@ -7,13 +7,21 @@ import logging
 import re
 from dataclasses import replace
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from shardproxy.backends.catalog_builder import Finding
 from shardproxy.backends.engine import DEFAULT_KIND, ConnectionKind, Settings
 from shardproxy.backends.registry import Backends
 from shardproxy.config.loader import LoadedConfig
-from shardproxy.errors import NO_SCHEMA_RIGHT, UNKNOWN_DATABASE, UNSUPPORTED_SETTING, ProxyError, ServerError
+from shardproxy.errors import (
+    NO_SCHEMA_RIGHT,
+    NOT_KILL_OWNER,
+    UNKNOWN_DATABASE,
+    UNKNOWN_THREAD,
+    UNSUPPORTED_SETTING,
+    ProxyError,
+    ServerError,
+)
 from shardproxy.executor.trust import Trust
 from shardproxy.planner.build import build_plan
 from shardproxy.planner.cache import PlanCache
@@ -49,6 +57,26 @@ DescriptionKey = tuple[bytes, str | None, ConnectionKind]
 Description = tuple[list[ColumnDefinition], list[ColumnDefinition]]
 
 
+class Others(Protocol):
+    """Other processes that serve the same port: this one is `number` of `count`."""
+
+    number: int
+    count: int
+
+    async def kill(self, thread_id: int, user: str, *, query: bool) -> None:
+        """End a connection of one of them, or its statement; raises `ProxyError`."""
+
+
+def victim_of(router: Router, thread_id: int, user: str) -> Session:
+    """The connection that a user may end; raises `ProxyError`."""
+    victim = router.sessions.get(thread_id)
+    if victim is None:
+        raise ProxyError(UNKNOWN_THREAD, f"Unknown thread id: {thread_id}", plain=True)
+    if victim.state.user != user:
+        raise ProxyError(NOT_KILL_OWNER, f"You are not owner of thread {thread_id}", plain=True)
+    return victim
+
+
 class Router:
     """The shared half of every session. `context` is replaced, never changed; sessions look it up for each statement."""
 
@@ -73,7 +101,9 @@ class Router:
         self.trust = Trust()
         # Why the store cannot be asked, or "".
         self.store_fault = ""
-        self._next_thread_id = 1
+        self._next_thread_id = self._thread_step = 1
+        # The other processes on the port.
+        self.others: Others | None = None
         self._refresher: asyncio.Task[None] | None = None
         self.context: PlanContext
         self._leaky: frozenset[str] = frozenset()
@@ -317,15 +347,31 @@ class Router:
             except Exception:
                 log.exception("the shards' schemas could not be read")
 
+    def number_threads(self, others: Others) -> None:
+        """Other processes serve the same port: a connection's number tells whose it is."""
+        self.others = others
+        self._next_thread_id, self._thread_step = others.number or others.count, others.count
+
+    async def kill_for_peer(self, message: dict[str, Any]) -> None:
+        """A client of another process ends a connection of this one; raises `ProxyError`."""
+        victim_of(self, message["id"], message["user"]).stop(query=message["query"])
+
     def register(self, session: Session) -> int:
         """Give a session its thread id."""
-        thread_id = self._next_thread_id
-        self._next_thread_id = self._next_thread_id % 0xFFFFFFFF + 1
+        thread_id = self._after(0)
         while thread_id in self.sessions:
-            thread_id = thread_id % 0xFFFFFFFF + 1
+            thread_id = self._after(self._thread_step)
+        self._after(self._thread_step)
         self.sessions[thread_id] = session
         self.metrics.connections_total += 1
         return thread_id
+
+    def _after(self, step: int) -> int:
+        """The next number, so much further; numbers begin anew before they need more than four bytes."""
+        self._next_thread_id += step
+        if self._next_thread_id > 0xFFFFFFFF:
+            self._next_thread_id = self._next_thread_id % self._thread_step or self._thread_step
+        return self._next_thread_id
 
     async def close(self) -> None:
         """Stop the background work and close all connections to the shards."""

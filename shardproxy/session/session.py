@@ -41,6 +41,8 @@ from shardproxy.sql.split import split_statements
 
 log = logging.getLogger(__name__)
 
+# "Unhandled user-defined exception condition": what a trigger signals.
+_SIGNAL_ERRNO = 1644
 _AT_ONCE = frozenset((Command.STMT_EXECUTE, Command.STMT_CLOSE, Command.STMT_SEND_LONG_DATA))
 
 
@@ -345,6 +347,9 @@ class Session:
         """Send an ERR packet; a fatal error also closes the connection."""
         if not isinstance(error, (ProxyError, ServerError)):
             error = ProxyError(INTERNAL, str(error))
+        if isinstance(error, ServerError) and error.errno == _SIGNAL_ERRNO and error.message.startswith(MOVING.id):
+            # A fence has refused the statement, which may be tried again: drivers know that of 1205.
+            error = ProxyError(MOVING)
         state = self.state
         message = error.message
         if isinstance(error, ServerError):
@@ -415,6 +420,13 @@ class Session:
             self.channel.close()
         elif not self.closed:
             self.send_error(ProxyError(KILLED, "Connection was killed"), fatal=True)
+
+    def stop(self, *, query: bool) -> None:
+        """Another session ends this one, or only its statement."""
+        if query:
+            self.cancel()
+        else:
+            self.kill()
 
     def close(self) -> None:
         """The client is gone, or is sent away: free everything it holds. An open transaction is rolled back."""

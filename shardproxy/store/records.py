@@ -106,7 +106,7 @@ def encode(topology: StoredTopology) -> str:
             },
             "tables": {name: _plain(table) for name, table in topology.tables.items()},
             "moves": [_plain_move(move) for move in topology.moves],
-            "hold": [topology.hold.move, topology.hold.attempt] if topology.hold else None,
+            "hold": [topology.hold.move, topology.hold.epoch] if topology.hold else None,
             "mover": topology.mover,
             "knobs": dict(topology.knobs),
         }

@@ -68,7 +68,10 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Statements that touch the share of a move are to wait: its owner is about to change. `attempt` tells holds of one move apart."""
+    """Statements that touch the share of a move are to wait: its owner is about to change.
+
+    `epoch` is that of the document in which the hold was first asked for; the fence is closed, and the target opened, under the next one.
+    """
 
     move: int
-    attempt: int
+    epoch: int

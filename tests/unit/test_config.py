@@ -64,7 +64,7 @@ def test_every_fault_is_named_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
             nonsense = 1
             [proxy]
             listen = "here"
-            workers = 7
+            workers = 700
             socket = ""
             socket_mode = "rw"
             proxy_protocol_networks = ["10.0.0.1/8"]
