@@ -15,6 +15,7 @@ from shardproxy.protocol.packets import ErrPacket, OkPacket, build_err, build_ok
 from shardproxy.server.compression import codec_for
 from shardproxy.server.login import LoginExchange, Reply, Step
 from shardproxy.server.tls import status_of
+from shardproxy.session.lifecycle import enter, reset
 
 if TYPE_CHECKING:
     from shardproxy.server.connection import ClientConnection
@@ -149,7 +150,8 @@ class Entrance:
         self._schema_checked = False
         client.capabilities = login.capabilities
         session.started_at = perf_counter()
-        session.enter(
+        enter(
+            session,
             login.user,
             login.database,
             charset,
@@ -171,7 +173,7 @@ class Entrance:
             client.finished()
 
     async def _switch_user(self, exchange: LoginExchange, login: Login) -> None:
-        await self._session.reset()
+        reset(self._session)
         self._begin(exchange)
         self.sequence = 1
         try:

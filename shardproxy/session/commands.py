@@ -13,6 +13,7 @@ from shardproxy.protocol.packets import EofPacket, build_eof, changed_schema
 from shardproxy.protocol.resultset import build_column
 from shardproxy.protocol.wire_types import read_int
 from shardproxy.session.channel import Sink
+from shardproxy.session.lifecycle import reset
 from shardproxy.session.router import victim_of
 from shardproxy.topology.topology import Scheme
 
@@ -51,7 +52,7 @@ async def statistics(session: Session, payload: bytes) -> None:
 
 async def reset_connection(session: Session, payload: bytes) -> None:
     """COM_RESET_CONNECTION."""
-    await session.reset()
+    reset(session)
     session.send_ok()
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from time import perf_counter
 from typing import Any
 
-from shardproxy.config.replication import read_mode_of
 from shardproxy.errors import INTERNAL, KILLED, MOVING, PRIVILEGE, ProxyError, ServerError, ShardproxyError, internal_error
 from shardproxy.executor.executor import Executor
 from shardproxy.executor.leases import Leases
@@ -21,7 +20,6 @@ from shardproxy.executor.prepared import PreparedCall, PreparedText
 from shardproxy.executor.state import ClientState
 from shardproxy.planner.cache import PlanCache
 from shardproxy.planner.plan import AnyPlan, DdlPlan, LocalPlan, Plan
-from shardproxy.protocol.charsets import Charset
 from shardproxy.protocol.flags import SESSION_STATUS_MASK, Capability, Command
 from shardproxy.protocol.framing import encode_packet
 from shardproxy.protocol.packets import EofPacket, ErrPacket, OkPacket
@@ -379,34 +377,6 @@ class Session:
     def answer(self, value: Any) -> bytes:
         """The session's own value as an SQL literal."""
         return session_answer(self, value)
-
-    def enter(self, user: str, schema: str | None, charset: Charset, *, found_rows: bool, several: bool) -> None:
-        """The client has logged in. `several`: it may send several statements at once."""
-        router, state = self.router, self.state
-        other = schema if schema and schema != router.logical_schema else ""
-        state.user, state.schema, state.codec = user, schema, charset.codec
-        state.administers = router.administers(user)
-        state.reads, state.max_lag_s = read_mode_of(router.loaded.config, user)
-        state.kind = (found_rows, charset.name, charset.collation, other, router.user_settings(user))
-        self.login_kind, self.login_codec = state.kind, state.codec
-        self.multi_statements = several
-
-    async def reset(self) -> None:
-        """COM_RESET_CONNECTION and COM_CHANGE_USER: everything but login, schema and thread id is forgotten."""
-        self.leases.release_all()
-        self.leases.reasons.clear()
-        self.prepared.clear()
-        self.named.clear()
-        self.executor.transaction.writer = ""
-        old = self.state
-        fresh = ClientState(old.thread_id, old.user, old.host, old.schema, old.kind, old.codec)
-        fresh.administers, fresh.transport = old.administers, old.transport
-        fresh.reads, fresh.max_lag_s = read_mode_of(self.router.loaded.config, old.user)
-        self.leases.reads.forget()
-        fresh.kind = (*self.login_kind[:3], old.kind[3], self.router.user_settings(old.user))
-        fresh.codec = self.login_codec
-        for name in ClientState.__slots__:
-            setattr(old, name, getattr(fresh, name))
 
     def cancel(self) -> None:
         """Another session stops what this one is doing, not the session itself."""
