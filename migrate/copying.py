@@ -85,9 +85,10 @@ async def read_chunk(connection: Connection, table: MovedTable, last: Key, limit
     return await _read(connection, table, f"{table.beyond(last)} AND {table.condition} ORDER BY {table.order_sql} LIMIT {limit}", last)
 
 
-async def read_keys(connection: Connection, table: MovedTable, keys: Sequence[Key]) -> Rows:
-    """The rows with these keys that are in the share, as text."""
-    return (await _read(connection, table, f"{table.one_of(keys)} AND {table.condition}", ()))[0]
+async def read_keys(connection: Connection, table: MovedTable, keys: Sequence[Key], *, locking: bool = False) -> Rows:
+    """The rows with these keys that are in the share, as text. `locking`: once nobody is changing them."""
+    where = f"{table.one_of(keys)} AND {table.condition}" + (" LOCK IN SHARE MODE" if locking else "")
+    return (await _read(connection, table, where, ()))[0]
 
 
 async def _read(connection: Connection, table: MovedTable, where: str, last: Key) -> tuple[Rows, Key]:

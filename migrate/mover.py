@@ -91,6 +91,8 @@ class Mover:
         except (MoveFailed, MoveRefused) as error:
             await self._give_up(str(error))
         except ServerError as error:
+            # A tail that has ended by it is begun anew.
+            await self._stop_tail()
             if error.errno in _PASSING_ERRNOS or self._job.move.state in (S.FENCING, S.ABORTING):
                 await self._wait_for(str(error))
             else:

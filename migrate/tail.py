@@ -62,6 +62,8 @@ class Tail:
         # What is being brought, and what of it could not be.
         self._under_way: dict[Wanted, None] = {}
         self._clashed: set[Wanted] = set()
+        self._locked: set[Wanted] = set()
+        self._locking = False
         self._clashes = 0
         self._clash = ""
         self._outbox_mark = -1
@@ -278,6 +280,9 @@ class Tail:
             await job.source.mark(self._source)
             mark = int((await read_texts(self._source, f"SELECT mark FROM `{MARKER}` WHERE id = 1"))[0][0])
             self._mark_told_at[mark] = told_at
+            # An XA transaction is logged as committed some time before it is, and not in order with others. As long as one is prepared,
+            # rows are read once nobody has them locked.
+            self._locking = bool(await read_texts(self._source, "XA RECOVER"))
             taken = await self._take_outbox(mark) if self._outbox else ""
             while self._under_way:
                 batch = list(itertools.islice(self._under_way, _BATCH_KEYS))
@@ -286,12 +291,13 @@ class Tail:
                     del self._under_way[wanted]
         finally:
             # What could not be brought comes first again, unless it has changed once more.
-            left = {**dict.fromkeys(self._clashed), **self._under_way}
+            left = {**dict.fromkeys(self._clashed), **dict.fromkeys(self._locked), **self._under_way}
             self._pending = {**{wanted: None for wanted in left if wanted not in self._pending}, **self._pending}
             self._under_way = {}
             clashed, self._clashed = self._clashed, set()
-        if clashed:
-            self._clashes += 1
+            locked, self._locked = self._locked, set()
+        if clashed or locked:
+            self._clashes += bool(clashed)
             if self._clashes > _CLASHES:
                 raise MoveFailed(self._clash)
             await asyncio.sleep(_IDLE_S)
@@ -313,7 +319,13 @@ class Tail:
             table = self._tables[name]
             keys = [key for other, key in batch if other == name]
             await job.throttle.pace(len(keys))
-            rows = await read_keys(self._source, table, keys)
+            try:
+                rows = await read_keys(self._source, table, keys, locking=self._locking)
+            except ServerError as error:
+                if error.errno not in LOCK_ERRNOS:
+                    raise
+                self._locked.update((name, key) for key in keys)
+                continue
             await reach("batch_read")
             if not await self._replaced(table, keys, rows):
                 # One by one, so that only those are left that clash: later, together with the change of the row that is in the way.
