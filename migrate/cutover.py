@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import Final
 
 from migrate.binlog.source import current_position
-from migrate.errors import MoveBlocked
+from migrate.errors import MoveBlocked, MoveFailed
 from migrate.failpoints import reach
 from migrate.job import Job
 from migrate.states import check_transition
@@ -29,6 +29,7 @@ from shardproxy.store.store import StoreUnavailable
 from shardproxy.topology.moves import Hold, Move
 from shardproxy.topology.moves import MoveState as S
 from shardproxy.topology.rebalance import apply_move
+from shardproxy.topology.rebalance_apply import owns
 
 # The pause that clients may see before the cutover is given up and tried again later, in seconds; and the part of it in which
 # statements and transactions that are under way have to end.
@@ -119,5 +120,7 @@ def _decided(stored: StoredTopology, move: Move) -> StoredTopology:
     if move.joins:
         record = after.shards[move.target]
         return replace(after, shards={**after.shards, move.target: replace(record, member=True)})
+    if not owns(after.hash_maps, after.range_maps, move.group, move.source, move.share):
+        raise MoveFailed(f"{move.source} does not own the whole share any more")
     hash_maps, range_maps = apply_move(after.hash_maps, after.range_maps, move.group, move.share, move.target)
     return replace(after, hash_maps=hash_maps, range_maps=range_maps)

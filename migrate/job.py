@@ -74,6 +74,8 @@ class Job:
     tables: Sequence[MovedTable]
     throttle: Throttle
     progress: Progress = field(default_factory=Progress)
+    # Nothing of the share is on the target.
+    empty: bool = False
     # The tables that this process itself has emptied on the target and not begun to copy.
     fresh: set[str] = field(default_factory=set)
     _saved_at: float = 0.0

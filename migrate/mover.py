@@ -27,6 +27,7 @@ from migrate.verifying import verify
 from shardproxy.errors import ProxyError, ServerError
 from shardproxy.store.store import StoreUnavailable
 from shardproxy.topology.moves import MoveState as S
+from shardproxy.topology.rebalance_apply import owns
 
 # Statements that began before a move may go on for so long before anyone is told that the move waits for them.
 _PROXIES_S = 10.0
@@ -173,6 +174,7 @@ class Mover:
     async def _begin(self) -> None:
         job = self._job
         await preflight(job)
+        await self._check_place()
         for node in (job.source, job.target):
             if await node.has_fence(job.move.id):
                 text = f"shard {node.shard} has a fence of a move {job.move.id} that this store does not know: drop its table `{FENCE}`"
@@ -181,6 +183,28 @@ class Mover:
         await job.board.note(job.move.id, "prepare: tables, fences and guards")
         await self._enter(S.PREPARING)
         await reach("prepare_begun")
+
+    async def _check_place(self) -> None:
+        """The source must own the share, and the target have nothing of it: rows that somebody has put there would be taken away."""
+        job, move = self._job, self._job.move
+        stored = await job.board.load()
+        if not move.joins and not owns(stored.hash_maps, stored.range_maps, move.group, move.source, move.share):
+            raise MoveRefused([f"{move.source} does not own the whole share"])
+        reasons = []
+        async with job.target.session() as session:
+            for table in job.tables:
+                try:
+                    found = await read_texts(session, f"SELECT 1 FROM {table.sql} WHERE {table.condition} LIMIT 1")
+                except ServerError as error:
+                    if error.errno != _NO_TABLE_ERRNO:
+                        raise
+                    continue
+                if found:
+                    what = "it is not empty" if move.joins else "rows lie there that it does not own (`shardctl verify` counts them)"
+                    reasons.append(f"table {table.name} on {move.target}: {what}; move them out of the way by hand")
+        if reasons:
+            raise MoveRefused(reasons)
+        job.empty = True
 
     async def _prepare(self) -> None:
         """From here on statements over several shards leave the share's rows out on the target; then it may get some."""
@@ -232,9 +256,12 @@ class Mover:
     async def _note_position(self) -> None:
         """Where the tail will begin: what was committed before can be read by then, what comes later is in the log behind it."""
         job, progress = self._job, self._job.progress
-        async with job.target.session() as session:
-            for table in job.tables:
-                await delete_rows(job, session, table)
+        if not job.empty:
+            async with job.target.session() as session:
+                for table in job.tables:
+                    await delete_rows(job, session, table)
+        # Only what this process has found empty itself, and has not written to since.
+        job.empty = False
         async with job.source.session() as session:
             progress.source = await identity_of(session)
             progress.position = "outbox" if progress.outbox else (await current_position(session)).encode()

@@ -16,8 +16,14 @@ from migrate.throttle import KNOBS
 from shardproxy.store.records import StoredTopology
 from shardproxy.topology.moves import Move
 from shardproxy.topology.moves import MoveState as S
+from shardproxy.topology.rebalance_apply import owns
 
 _WAIT_S = 0.3
+
+
+def can_be_reversed(stored: StoredTopology, move: Move) -> bool:
+    """Whether the rows of a switched move are still where it has brought them."""
+    return owns(stored.hash_maps, stored.range_maps, move.group, move.target, move.share)
 
 
 class Runner:
@@ -163,6 +169,8 @@ class Runner:
                 return None
             if move is None or move.state is not S.SWITCHED or move.joins:
                 raise MoveRefused([f"move {number} is not switched"])
+            if not can_be_reversed(doc, move):
+                raise MoveRefused([f"{move.target} does not own all of what move {number} brought there: later moves have taken it on"])
             back = Move(
                 max(other.id for other in doc.moves) + 1, move.group, move.target, move.source, move.share, S.PREPARING, reverse_of=number
             )

@@ -17,7 +17,7 @@ from migrate.cluster import Cluster, opened
 from migrate.errors import MoveError, MoveRefused, Replaced
 from migrate.job import Job
 from migrate.planning import USUAL_PAUSE_MS, By, Proposal, joining, propose
-from migrate.runner import Runner
+from migrate.runner import Runner, can_be_reversed
 from shardproxy.cli.main import EXIT_BUSY, EXIT_DONE, EXIT_FAILED, EXIT_REFUSED
 from shardproxy.cli.printing import count_of, plain_table, stdout_console
 from shardproxy.config.loader import LoadedConfig
@@ -77,6 +77,8 @@ async def move(loaded: LoadedConfig, action: str, number: int, *, execute: bool,
             return await _wish(cluster, found, action, as_json=as_json)
         if found.joins or found.state not in (S.SWITCHED, S.CLEANUP):
             raise MoveRefused([f"move {number} is {found.state.value}: only a switched one can be {_PAST[action]}"])
+        if action == "reverse" and not can_be_reversed(stored, found):
+            raise MoveRefused([f"{found.target} does not own all of what move {number} brought there: later moves have taken it on"])
         if not execute:
             what = f"delete {_shown(found)} from {found.source}, which does not own it any more; then there is no way back"
             if action == "reverse":

@@ -69,6 +69,19 @@ def owner_parts(hash_maps: HashMaps, range_maps: RangeMaps, group: str, shard: s
     return Share(intervals=tuple(interval for interval, owner in joined(intervals_of(range_maps[group])) if owner == shard))
 
 
+def owns(hash_maps: HashMaps, range_maps: RangeMaps, group: str, shard: str, share: Share) -> bool:
+    """Whether a shard owns the whole share. Raises KeyError for a group that there is not."""
+    if group in hash_maps:
+        owners = hash_maps[group]
+        return not share.intervals and all(0 <= bucket < len(owners) and owners[bucket] == shard for bucket in share.buckets)
+    return all(
+        owner == shard
+        for low, high in share.intervals
+        for (start, end), owner in intervals_of(range_maps[group])
+        if low_place(start) < high_place(high) and low_place(low) < high_place(end)
+    )
+
+
 def apply_move(
     hash_maps: HashMaps, range_maps: RangeMaps, group: str, share: Share, target: str
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, RangeMap]]:
