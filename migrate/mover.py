@@ -18,8 +18,8 @@ from migrate.cutover import cut_over
 from migrate.errors import MoveBlocked, MoveFailed, MoveRefused, Restart
 from migrate.failpoints import reach
 from migrate.job import Job
-from migrate.node import FENCE
-from migrate.preflight import make_tables, preflight
+from migrate.node import NO_TABLE_ERRNO
+from migrate.preflight import check_place, make_tables, preflight
 from migrate.states import check_transition
 from migrate.tables import read_texts
 from migrate.tail import Tail, identity_of
@@ -27,7 +27,6 @@ from migrate.verifying import verify
 from shardproxy.errors import ProxyError, ServerError
 from shardproxy.store.store import StoreUnavailable
 from shardproxy.topology.moves import MoveState as S
-from shardproxy.topology.rebalance_apply import owns
 
 # Statements that began before a move may go on for so long before anyone is told that the move waits for them.
 _PROXIES_S = 10.0
@@ -39,7 +38,6 @@ _CATCH_UP_S = 5.0
 _RESTARTS = 3
 # A server that is going down or read-only for now, locks that others have.
 _PASSING_ERRNOS = frozenset((1053, 1205, 1213, 1290, 1836, 2013))
-_NO_TABLE_ERRNO = 1146
 
 
 class Mover:
@@ -174,37 +172,11 @@ class Mover:
     async def _begin(self) -> None:
         job = self._job
         await preflight(job)
-        await self._check_place()
-        for node in (job.source, job.target):
-            if await node.has_fence(job.move.id):
-                text = f"shard {node.shard} has a fence of a move {job.move.id} that this store does not know: drop its table `{FENCE}`"
-                raise MoveRefused([f"{text} if the store of that move is gone"])
+        await check_place(job)
         await job.save()
         await job.board.note(job.move.id, "prepare: tables, fences and guards")
         await self._enter(S.PREPARING)
         await reach("prepare_begun")
-
-    async def _check_place(self) -> None:
-        """The source must own the share, and the target have nothing of it: rows that somebody has put there would be taken away."""
-        job, move = self._job, self._job.move
-        stored = await job.board.load()
-        if not move.joins and not owns(stored.hash_maps, stored.range_maps, move.group, move.source, move.share):
-            raise MoveRefused([f"{move.source} does not own the whole share"])
-        reasons = []
-        async with job.target.session() as session:
-            for table in job.tables:
-                try:
-                    found = await read_texts(session, f"SELECT 1 FROM {table.sql} WHERE {table.condition} LIMIT 1")
-                except ServerError as error:
-                    if error.errno != _NO_TABLE_ERRNO:
-                        raise
-                    continue
-                if found:
-                    what = "it is not empty" if move.joins else "rows lie there that it does not own (`shardctl verify` counts them)"
-                    reasons.append(f"table {table.name} on {move.target}: {what}; move them out of the way by hand")
-        if reasons:
-            raise MoveRefused(reasons)
-        job.empty = True
 
     async def _prepare(self) -> None:
         """From here on statements over several shards leave the share's rows out on the target; then it may get some."""
@@ -405,7 +377,7 @@ class Mover:
                     await delete_rows(job, session, table)
                 except ServerError as error:
                     # The table was never made there.
-                    if error.errno != _NO_TABLE_ERRNO:
+                    if error.errno != NO_TABLE_ERRNO:
                         raise
         await reach("purged")
         await job.source.drop_guards(move.id)

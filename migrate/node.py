@@ -41,7 +41,7 @@ _SESSION: Final = (
     " transaction_isolation = 'READ-COMMITTED'"
 )
 _IDLE_S: Final = 15
-_NO_TABLE_ERRNO: Final = 1146
+NO_TABLE_ERRNO: Final = 1146
 LOCK_ERRNOS: Final = frozenset((1205, 1213))
 
 
@@ -137,7 +137,7 @@ class Node:
             try:
                 return bool(await read_texts(session, f"SELECT move FROM `{FENCE}` WHERE move = {move}"))
             except ServerError as error:
-                if error.errno == _NO_TABLE_ERRNO:
+                if error.errno == NO_TABLE_ERRNO:
                     return False
                 raise
 

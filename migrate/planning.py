@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from migrate.cluster import Cluster
 from migrate.errors import MoveError, MoveRefused
-from migrate.preflight import preflight, tables_on
+from migrate.preflight import check_place, preflight, tables_on
 from migrate.tables import MovedTable, name_sql, read_texts
 from shardproxy.backends.engine import Connection
 from shardproxy.errors import ProxyError, ServerError
@@ -148,9 +148,11 @@ def with_moves(stored: StoredTopology, moves: Sequence[Move]) -> StoredTopology:
 
 async def _faults(cluster: Cluster, stored: StoredTopology, moves: Sequence[ProposedMove]) -> list[str]:
     faults: dict[str, None] = {}
-    for proposed in moves:
+    for move in [*joining(stored), *(proposed.move for proposed in moves)]:
         try:
-            await preflight(await cluster.job(proposed.move, stored))
+            job = await cluster.job(move, stored)
+            await preflight(job)
+            await check_place(job)
         except MoveRefused as refused:
             faults.update(dict.fromkeys(refused.reasons))
         except (MoveError, ProxyError, ServerError) as error:

@@ -9,10 +9,11 @@ from migrate.binlog.layout import read_layouts
 from migrate.binlog.source import preflight as binlog_faults
 from migrate.errors import MoveRefused
 from migrate.job import Job
-from migrate.node import Node
+from migrate.node import FENCE, NO_TABLE_ERRNO, Node
 from migrate.tables import Described, MovedTable, describe, moved_table, name_sql, read_texts
 from shardproxy.backends.engine import Connection
 from shardproxy.errors import ServerError
+from shardproxy.topology.rebalance_apply import owns
 from shardproxy.topology.share import Share
 from shardproxy.topology.topology import Topology
 
@@ -152,3 +153,33 @@ async def make_tables(job: Job, topology: Topology) -> None:
             if name not in there and name in here:
                 created = (await read_texts(source, f"SHOW CREATE TABLE {name_sql(name)}"))[0][1]
                 await target.query(_AUTO_INCREMENT.sub("", created).encode())
+
+
+async def check_place(job: Job) -> None:
+    """The source must own the share, and the target have nothing of it: rows that somebody has put there would be taken away.
+
+    Raises `MoveRefused`.
+    """
+    move = job.move
+    stored = await job.board.load()
+    if not move.joins and not owns(stored.hash_maps, stored.range_maps, move.group, move.source, move.share):
+        raise MoveRefused([f"{move.source} does not own the whole share"])
+    reasons = []
+    async with job.target.session() as session:
+        for table in job.tables:
+            try:
+                found = await read_texts(session, f"SELECT 1 FROM {table.sql} WHERE {table.condition} LIMIT 1")
+            except ServerError as error:
+                if error.errno != NO_TABLE_ERRNO:
+                    raise
+                continue
+            if found:
+                what = "it is not empty" if move.joins else "rows lie there that it does not own (`shardctl verify` counts them)"
+                reasons.append(f"table {table.name} on {move.target}: {what}; move them out of the way by hand")
+    for node in (job.source, job.target):
+        if await node.has_fence(move.id):
+            text = f"shard {node.shard} has a fence of a move {move.id} that this store does not know: drop its table `{FENCE}`"
+            reasons.append(f"{text} if the store of that move is gone")
+    if reasons:
+        raise MoveRefused(reasons)
+    job.empty = True

@@ -63,15 +63,16 @@ class Runner:
         board = self.cluster.board
         done = await self._finish(await board.load(), until_ready=until_ready)
         stored = await board.load()
-        if moves := joining(stored):
-            stored = await board.change(lambda doc: with_moves(doc, joining(doc)))
-            done = await self._finish(stored, until_ready=False) and done
-            stored = await board.load()
         if not done:
             return False
         proposal = await propose(self.cluster, stored, by)
         if proposal.faults:
             raise MoveRefused(list(proposal.faults))
+        if joining(stored):
+            stored = await board.change(lambda doc: with_moves(doc, joining(doc)))
+            if not await self._finish(stored, until_ready=False):
+                return False
+            stored = await board.load()
         moves = [proposed.move for proposed in proposal.moves][:max_moves]
         if not moves:
             return True

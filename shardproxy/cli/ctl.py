@@ -58,16 +58,16 @@ def _add_move_commands(commands: Any, behind: argparse.ArgumentParser) -> None:
     add = shard.add_parser("add", parents=[behind, doing], help="describe a new shard, which owns nothing yet")
     add.add_argument("name", metavar="NAME")
     add.add_argument("--primary", metavar="URL", help="mysql://user:password@host:port/schema, or env:NAME")
-    add.add_argument("--replica", metavar="URL", action="append", default=[])
-    add.add_argument("--weight", type=float)
+    add.add_argument("--replica", metavar="URL", action="append", default=[], help="a replica of it; may be repeated")
+    add.add_argument("--weight", type=float, metavar="W", help="its part against the others'; default: 1")
     for action, text in (("drain", "it is to own nothing"), ("remove", "forget one that owns nothing")):
         shard.add_parser(action, parents=[behind, doing], help=text).add_argument("name", metavar="NAME")
     table = commands.add_parser("table", help="shard an unsharded table").add_subparsers(dest="action", required=True)
     sharded = table.add_parser("shard", parents=[behind, doing], help="tables that are sharded together, by one key")
     sharded.add_argument("names", metavar="NAME", nargs="+")
-    sharded.add_argument("--key", required=True, metavar="COLUMN")
+    sharded.add_argument("--key", required=True, metavar="COLUMN", help="the column that places a row; part of the primary key")
     sharded.add_argument("--by", choices=("hash",), default="hash")
-    sharded.add_argument("--group", metavar="NAME")
+    sharded.add_argument("--group", metavar="NAME", help="what their common map is called; default: the first table's name")
     commands.add_parser("moves", parents=[behind], help="all moves, and how far they are")
     move = commands.add_parser("move", parents=[behind, doing], help="pause, resume, cancel, reverse or clean up a move")
     move.add_argument("action", choices=("pause", "resume", "cancel", "reverse", "cleanup"))
@@ -75,8 +75,8 @@ def _add_move_commands(commands: Any, behind: argparse.ArgumentParser) -> None:
     verify = commands.add_parser("verify", parents=[behind], help="whether every row lies where it belongs")
     verify.add_argument("--placement", action="store_true", help="count the rows on each shard that it does not own (always done)")
     knobs = commands.add_parser("throttle", parents=[behind], help="change how fast a mover that runs may be")
-    for name in ("rate", "max-threads-running", "max-replica-lag-s", "max-p99-ms", "max-moves"):
-        knobs.add_argument(f"--{name}", type=float)
+    for name, metavar, text in _KNOBS:
+        knobs.add_argument(f"--{name}", type=float, metavar=metavar, help=text)
 
 
 def _move_command(loaded: LoadedConfig, options: argparse.Namespace) -> Coroutine[Any, Any, int]:
@@ -104,7 +104,9 @@ def _move_command(loaded: LoadedConfig, options: argparse.Namespace) -> Coroutin
         return verify.verify(loaded, as_json=options.json)
     if options.command == "throttle":
         names = ("rate", "max_threads_running", "max_replica_lag_s", "max_p99_ms", "max_moves")
-        return shards.set_knobs(loaded, {name: getattr(options, name) for name in names if getattr(options, name) is not None})
+        return shards.set_knobs(
+            loaded, {name: getattr(options, name) for name in names if getattr(options, name) is not None}, as_json=options.json
+        )
     if options.command == "table":
         return shards.shard_table(loaded, options.names, options.key, options.group, execute=execute)
     if options.action == "add":
@@ -113,6 +115,13 @@ def _move_command(loaded: LoadedConfig, options: argparse.Namespace) -> Coroutin
     return work(loaded, options.name, execute=execute)
 
 
+_KNOBS = (
+    ("rate", "ROWS", "rows per second that a move may copy; 0: as fast as it goes"),
+    ("max-threads-running", "N", "wait while more threads are at work on the source or the target"),
+    ("max-replica-lag-s", "SECONDS", "wait while a replica of one of them is further behind"),
+    ("max-p99-ms", "MS", "wait while the proxies' slowest hundredth of statements takes longer; 0: do not look"),
+    ("max-moves", "N", "moves at a time, as far as they share no shard"),
+)
 _MOVE_COMMANDS = ("rebalance", "shard", "table", "moves", "move", "verify", "throttle")
 
 

@@ -11,6 +11,7 @@ from migrate.errors import MoveRefused
 from migrate.tables import describe, moved_table
 from migrate.throttle import KNOBS
 from shardproxy.cli.main import EXIT_DONE
+from shardproxy.cli.printing import print_json
 from shardproxy.config.loader import LoadedConfig
 from shardproxy.config.model import NAME, ServerUrl
 from shardproxy.errors import ProxyError, ServerError
@@ -165,13 +166,17 @@ async def shard_table(loaded: LoadedConfig, names: list[str], key: str, group: s
         return EXIT_DONE
 
 
-async def set_knobs(loaded: LoadedConfig, knobs: dict[str, float]) -> int:
+async def set_knobs(loaded: LoadedConfig, knobs: dict[str, float], *, as_json: bool) -> int:
     """Change the mover's settings; one that runs takes them up within seconds. Without any, show them."""
     async with opened(loaded) as cluster:
         if knobs:
             await _write(cluster, lambda doc: replace(doc, knobs={**doc.knobs, **knobs}))
-        for name, value in {**KNOBS, **cluster.open().knobs}.items():
-            print(f"{name} = {value:g}")
+        values = {**KNOBS, **cluster.open().knobs}
+        if as_json:
+            print_json([values])
+        else:
+            for name, value in values.items():
+                print(f"{name} = {value:g}")
         return EXIT_DONE
 
 

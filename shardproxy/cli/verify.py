@@ -40,13 +40,13 @@ async def _on_shard(cluster: Cluster, stored: StoredTopology, shard: str) -> lis
     for group in sorted({rule.group for rule in topology.rules.values() if rule.scheme.sharded}):
         own = owner_parts(stored.hash_maps, stored.range_maps, group, shard)
         stray = stored.strays.get(group, {}).get(shard, Share())
-        counts = []
-        names: list[str] = []
         async with node.session() as session:
-            for share in (Share(everything=True), own, stray):
-                tables = await tables_on(node, topology, group, share, joins=False)
-                names = [table.name for table in tables]
-                counts.append([int((await read_texts(session, f"SELECT COUNT(*) FROM {t.sql} WHERE {t.condition}"))[0][0]) for t in tables])
-        for name, whole, owned, moving in zip(names, *counts, strict=True):
-            found.append({"shard": shard, "table": name, "rows": owned, "moving": moving, "misplaced": whole - owned - moving})
+            shares = [await tables_on(node, topology, group, share, joins=False) for share in (own, stray)]
+            for of_own, of_moves in zip(*shares, strict=True):
+                # One statement, as rows come and go meanwhile.
+                sums = f"SUM({of_own.condition}), SUM({of_moves.condition})"
+                whole, owned, moving = (await read_texts(session, f"SELECT COUNT(*), {sums} FROM {of_own.sql}"))[0]
+                misplaced = int(whole) - int(owned or 0) - int(moving or 0)
+                row = {"shard": shard, "table": of_own.name, "rows": int(owned or 0), "moving": int(moving or 0), "misplaced": misplaced}
+                found.append(row)
     return found
