@@ -71,6 +71,7 @@ async def cut_over(job: Job, tail: Tail) -> None:
     await reach("before_decision")
     await _decide(job, held)
     await reach("decided")
+    job.progress.entered_at = time.time()
     job.progress.pause_ms = round((time.monotonic() - began) * 1000)
     await job.save()
 

@@ -50,6 +50,8 @@ class Progress:
     # The target's guards are gone: nothing is left to be done for a switched move but its clean-up.
     freed: bool = False
     started_at: float = 0.0
+    # When the move came to its state.
+    entered_at: float = 0.0
     copied_at: float = 0.0
 
     @classmethod

@@ -138,6 +138,7 @@ class Mover:
         job = self._job
         check_transition(job.move.state, state)
         job.move = replace(job.move, state=state, reason=reason)
+        job.progress.entered_at = time.time()
         return (await job.board.set_move(job.move)).epoch
 
     async def _restart(self, error: Restart) -> None:

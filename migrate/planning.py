@@ -6,7 +6,7 @@ import asyncio
 import datetime as dt
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -20,11 +20,12 @@ from shardproxy.store.records import StoredTopology
 from shardproxy.topology.hashing import BUCKETS
 from shardproxy.topology.keys import DateKey, DateTimeKey, IntegerKey, KeyType
 from shardproxy.topology.moves import Move, MoveState
-from shardproxy.topology.rebalance import GroupLoad, RebalancePlan, plan_rebalance
+from shardproxy.topology.rebalance import GroupLoad, RebalancePlan, apply_move, plan_rebalance
 from shardproxy.topology.rebalance_apply import high_place, intervals_of, low_place
 from shardproxy.topology.rebalance_ranges import Cell
 from shardproxy.topology.share import Share
 from shardproxy.topology.share_sql import bucket_sql
+from shardproxy.topology.topology import RangeMap
 
 By = Literal["count", "rows", "bytes", "requests"]
 # A range is looked at in so many parts of equally many rows; it can be split between them.
@@ -104,7 +105,7 @@ async def propose(cluster: Cluster, stored: StoredTopology, by: By) -> Proposal:
     weights = cluster.weights(stored)
     requests = await _requests(cluster) if by == "requests" else None
     loads = {group: load for group in groups if (load := _load(group, sizes[group], by, requests)) is not None}
-    plan = plan_rebalance((stored.hash_maps, stored.range_maps), weights, loads, groups=groups, threshold=THRESHOLD)
+    plan = plan_rebalance(_after(unfinished(stored), stored), weights, loads, groups=groups, threshold=THRESHOLD)
     # Members are made first, by moves of their own.
     number = max((move.id for move in stored.moves), default=0) + len(joining(stored))
     moves = []
@@ -116,14 +117,28 @@ async def propose(cluster: Cluster, stored: StoredTopology, by: By) -> Proposal:
     return Proposal(stored.epoch, tuple(moves), total, plan, tuple(await _faults(cluster, stored, moves)))
 
 
+def unfinished(stored: StoredTopology) -> list[Move]:
+    """Moves that a run goes on with before it plans others."""
+    return [move for move in stored.moves if not (move.state.over or move.state.decided)]
+
+
+def _after(moves: Sequence[Move], stored: StoredTopology) -> tuple[Mapping[str, tuple[str, ...]], Mapping[str, RangeMap]]:
+    """The maps as they will be once these have been carried out."""
+    hash_maps, range_maps = stored.hash_maps, stored.range_maps
+    for move in moves:
+        if not move.joins and move.state is not MoveState.ABORTING:
+            hash_maps, range_maps = apply_move(hash_maps, range_maps, move.group, move.share, move.target)
+    return hash_maps, range_maps
+
+
 def joining(stored: StoredTopology) -> list[Move]:
     """The moves that make members of shards that were added."""
     number = max((move.id for move in stored.moves), default=0)
-    unfinished = {move.target for move in stored.moves if move.joins and not move.state.over}
+    under_way = {move.target for move in stored.moves if move.joins and not move.state.over}
     source = stored.members[0]
     found = []
     for name, record in stored.shards.items():
-        if not record.member and name not in unfinished and not record.draining:
+        if not record.member and name not in under_way and not record.draining:
             number += 1
             found.append(Move(number, "", source, name, Share(everything=True), joins=True))
     return found

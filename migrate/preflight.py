@@ -137,7 +137,7 @@ async def _may_make_triggers(session: Connection, shard: str) -> list[str]:
     except ServerError:
         return []
     grants = " ".join(row[0].upper() for row in await read_texts(session, "SHOW GRANTS"))
-    if trusted[0] in ("1", "ON") and trusted[1] in ("0", "OFF") and not re.search(r"SUPER|ALL PRIVILEGES ON \*\.\*|BINLOG ADMIN", grants):
+    if trusted[0] in ("1", "ON") and trusted[1] in ("0", "OFF") and not re.search(r"SUPER|ALL PRIVILEGES ON \*\.\*", grants):
         return [f"{shard}: the account may not make triggers: SET GLOBAL log_bin_trust_function_creators = 1, or grant it SUPER"]
     return []
 

@@ -102,6 +102,8 @@ class Assembler:
         self._part_changes = part_changes
         self._file = start.file
         self._offset = max(start.offset, FIRST_OFFSET)
+        # Bytes of events behind it whose position is not in the log: newer servers leave that out within a transaction, for speed.
+        self._unplaced = 0
         self._checksums = False
         self._formatted = False
         self._maps: dict[bytes, _Map] = {}
@@ -135,9 +137,10 @@ class Assembler:
         if code in (HEARTBEAT, HEARTBEAT_V2):
             self.ready.append(Transaction((), self.safe, self.at, idle=True))
             return
-        # The server repeats what a file's encryption began with, out of place and without a position.
-        if position or code != START_ENCRYPTION:
+        if position:
             self._advance(size, position)
+        elif code != START_ENCRYPTION:
+            self._unplaced += size
         if at:
             self.at = at
         if code == TRANSACTION_PAYLOAD:
@@ -208,8 +211,7 @@ class Assembler:
     def _format(self, event: bytes, size: int, position: int, flags: int) -> None:
         self._checksums = parse_format(event)
         self._formatted = True
-        # A group that is open was cut off when the server died, and is rolled back.
-        self._drop_group()
+        self._begin(_NONE, xa=False)
         # In the middle of a file it is sent out of place, and its position is 0.
         if position and not flags & FLAG_ARTIFICIAL:
             self._advance(size, position)
@@ -222,27 +224,30 @@ class Assembler:
         if (file, offset) != (self._file, self._offset):
             if not self._formatted:
                 raise MalformedEvent(f"the source begins at {file}:{offset}, not at {self._file}:{self._offset}")
+            # A group that is open was cut off when the server died, and has been rolled back.
             self._drop_group()
             self._go_to(file, offset)
 
     def _go_to(self, file: str, offset: int) -> None:
-        self._file, self._offset = file, max(offset, FIRST_OFFSET)
+        self._file, self._offset, self._unplaced = file, max(offset, FIRST_OFFSET), 0
         self._current.clear()
         self._settle()
 
     def _advance(self, size: int, position: int) -> None:
         """Go behind an event. Its header has the low four bytes of where it ends; events that are not sent leave gaps."""
-        offset = self._offset & ~0xFFFFFFFF | position
-        if offset < self._offset:
+        base = self._offset + self._unplaced
+        offset = base & ~0xFFFFFFFF | position
+        if offset < base:
             offset += 1 << 32
-        if offset - self._offset < size or offset - self._offset >= 1 << 31:
-            raise MalformedEvent(f"an event of {size} bytes behind {self._file}:{self._offset} ends at {position}")
+        if not size <= offset - base < 1 << 31:
+            raise MalformedEvent(f"an event of {size} bytes behind {self._file}:{base} ends at {position}")
         self._offset = offset
+        self._unplaced = 0
 
     def _settle(self) -> None:
         """Between groups: what has been read needs not be read again, but for XA transactions that wait."""
         boundary = self.boundary
-        if (self._offset != boundary.offset or self._file != boundary.file) and self._offset <= MAX_OFFSET:
+        if (self._offset != boundary.offset or self._file != boundary.file) and self._offset <= MAX_OFFSET and not self._unplaced:
             self.boundary = boundary = Position(self._file, self._offset)
         self.safe = next(iter(self._prepared.values())).start if self._prepared else boundary
 

@@ -23,6 +23,8 @@ WHERE {where} AND INDEX_TYPE = 'HASH' AND NON_UNIQUE = 0 GROUP BY TABLE_NAME"""
 # MariaDB's tables that keep old rows; the two columns that say since when and until when are shown only if they were declared.
 _VERSIONED: Final = "SYSTEM VERSIONED"
 _ROW_START: Final = "ROW START"
+# Columns that MariaDB compresses, and UUIDs of tables from before 10.11.
+_NOT_DECODED: Final = ("COMPRESSED", "/* old */")
 _BASE_TYPES: Final = ("BASE TABLE", _VERSIONED)
 
 
@@ -101,7 +103,7 @@ def _key(table: str, columns: list[ColumnLayout], wanted: Sequence[str]) -> tupl
     key = tuple(indexes[name.lower()] for name in wanted)
     for i in key:
         column = columns[i]
-        if column.data_type not in DECODABLE or "compressed" in column.column_type.lower():
+        if column.data_type not in DECODABLE or any(mark in column.column_type for mark in _NOT_DECODED):
             raise LayoutMismatch(f"table {table} cannot be read by its column {column.name}: {column.column_type} is not decoded")
     return key
 

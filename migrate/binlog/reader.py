@@ -29,6 +29,8 @@ _OK: Final = 0
 _EOF: Final = 0xFE
 _ERR: Final = 0xFF
 _READ_FAILED: Final = 1236
+# The server shuts down, the connection was killed, or it broke.
+_GOING_AWAY: Final = frozenset((1053, 1077, 1158, 1159, 1160, 1161, 1184, 1317, 1927, 3169, 4031))
 # Texts of that error for which the log may well be there.
 _SAME_SERVER_ID: Final = "same server_uuid/server_id"
 _TOO_LARGE: Final = "max_allowed_packet"
@@ -69,7 +71,7 @@ class BinlogReader:
         if not 0 <= start.offset <= MAX_OFFSET:
             raise ValueError(f"a dump cannot begin at {start}")
         self._engine = MySQLEngine("source", url, _settings())
-        self._start = start
+        self._start = self._end = start
         self._server_id = server_id
         self._heartbeat_s = heartbeat_s
         self._silence_s = max(_SILENT_S, heartbeat_s * _SILENT_HEARTBEATS)
@@ -82,9 +84,8 @@ class BinlogReader:
 
     @property
     def position(self) -> Position:
-        """Where to resume for nothing to be missed of what was not delivered."""
-        ready = self._assembler.ready
-        return ready[0].end if ready and not ready[0].idle else self._assembler.safe
+        """The end of what was delivered last; before that, the start."""
+        return self._end
 
     @property
     def read_to(self) -> Position:
@@ -98,18 +99,7 @@ class BinlogReader:
 
     async def start(self) -> None:
         """Connect, and ask for the log; raises what stands in the way, as far as the server says so at once."""
-        try:
-            connection = await self._engine.connect((*DEFAULT_KIND[:3], ANY_SCHEMA, ()))
-            await connection.query(_SESSION % {b"period": int(self._heartbeat_s * 1e9)})
-        except ProxyError as error:
-            raise SourceLost(f"the source cannot be reached: {error.detail}") from None
-        except ServerError as error:
-            raise SourceRefused(error.errno, error.message) from None
-        # From here on the transport is the stream's.
-        transport = connection._transport
-        self._keep = connection
-        self._stream = stream = LogStream(transport)
-        transport.set_protocol(stream)
+        stream = await self._connect()
         offset = max(self._start.offset, FIRST_OFFSET)
         command = offset.to_bytes(4, "little") + b"\0\0" + self._server_id.to_bytes(4, "little") + self._start.file.encode()
         stream.send(encode_packet(bytes((_COM_BINLOG_DUMP,)) + command, 0))
@@ -120,6 +110,23 @@ class BinlogReader:
         except BinlogError as error:
             self._fail(error)
             raise
+
+    async def _connect(self) -> LogStream:
+        connection = None
+        try:
+            connection = await self._engine.connect((*DEFAULT_KIND[:3], ANY_SCHEMA, ()))
+            await connection.query(_SESSION % {b"period": int(self._heartbeat_s * 1e9)})
+        except (ProxyError, ServerError) as error:
+            if connection is not None:
+                connection.abort()
+            if isinstance(error, ServerError):
+                raise SourceRefused(error.errno, error.message) from None
+            raise SourceLost(f"the source cannot be reached: {error.detail}") from None
+        # From here on the transport is the stream's.
+        self._keep = connection
+        self._stream = stream = LogStream(connection._transport)
+        connection._transport.set_protocol(stream)
+        return stream
 
     async def close(self) -> None:
         """Stop reading; the server notices at its next heartbeat."""
@@ -154,7 +161,9 @@ class BinlogReader:
                 await asyncio.sleep(0)
                 slice_end = monotonic() + _SLICE_S
         self._told_at = monotonic()
-        return ready.popleft()
+        transaction = ready.popleft()
+        self._end = transaction.end
+        return transaction
 
     def _step(self) -> bool:
         """Take one more packet; False where none has come."""
@@ -198,6 +207,8 @@ class BinlogReader:
             return MalformedEvent(malformed.detail)
         if _SAME_SERVER_ID in error.message:
             return SourceLost(f"another reader or replica uses server id {self._server_id}: {error.message}")
+        if error.errno in _GOING_AWAY:
+            return SourceLost(f"the source ended the connection: {error.message} (error {error.errno})")
         if error.errno != _READ_FAILED or _TOO_LARGE in error.message:
             return SourceRefused(error.errno, error.message)
         return LogGone(self._assembler.safe.encode(), error.message)

@@ -53,7 +53,7 @@ def decoder(column: ColumnLayout, logged: types.LoggedColumn) -> Decoder:
     if kind == "decimal":
         return _decimal(logged.metadata[0], logged.metadata[1])
     if kind in ("uuid", "inet6", "inet4"):
-        return _address(column)
+        return _address(kind)
     if kind == "year":
         return _year
     if kind == "bit":
@@ -217,17 +217,14 @@ def _old_time(data: bytes, pos: int, end: int) -> Value:
     return b"%s%s:%s:%s" % (b"-" if packed < 0 else b"", text[:-4], text[-4:-2], text[-2:])
 
 
-def _address(column: ColumnLayout) -> Decoder:
-    """MariaDB's UUID, INET6 and INET4, as their text. Zeros at the end are left out as those of BINARY are."""
-    kind = column.data_type
-    always_swapped = "old" in column.column_type.lower()
+def _address(kind: str) -> Decoder:
+    """MariaDB's UUID, INET6 and INET4, as their text. Zeros at the end are left out as those of BINARY are.
+
+    A UUID's parts are in the order of its text here, in whichever order the table keeps them.
+    """
 
     def uuid(data: bytes, pos: int, end: int) -> Value:
-        raw = data[pos:end].ljust(16, b"\0")
-        # Versions 1 to 5 are stored with their parts in reverse, so that those of one node lie together.
-        if always_swapped or (raw[6] & 0x80 and -_signed(raw[8]) & 0x80):
-            raw = raw[12:16] + raw[10:12] + raw[8:10] + raw[6:8] + raw[:6]
-        text = raw.hex()
+        text = data[pos:end].ljust(16, b"\0").hex()
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}".encode()
 
     def inet6(data: bytes, pos: int, end: int) -> Value:
@@ -237,7 +234,3 @@ def _address(column: ColumnLayout) -> Decoder:
         return str(ipaddress.IPv4Address(data[pos:end].ljust(4, b"\0"))).encode()
 
     return {"uuid": uuid, "inet6": inet6, "inet4": inet4}[kind]
-
-
-def _signed(byte: int) -> int:
-    return byte - 256 if byte & 0x80 else byte

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import json
 import sys
 import time
@@ -16,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from migrate.cluster import Cluster, opened
 from migrate.errors import MoveError, MoveRefused, Replaced
 from migrate.job import Job
-from migrate.planning import USUAL_PAUSE_MS, By, Proposal, joining, propose
+from migrate.planning import USUAL_PAUSE_MS, By, Proposal, joining, overlapping, propose, unfinished
 from migrate.runner import Runner, can_be_reversed
 from shardproxy.cli.main import EXIT_BUSY, EXIT_DONE, EXIT_FAILED, EXIT_REFUSED
 from shardproxy.cli.printing import count_of, plain_table, stdout_console
@@ -125,10 +126,11 @@ async def show_moves(loaded: LoadedConfig, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(rows, indent=2))
         return EXIT_DONE
-    table = plain_table("id", "state", "from", "to", "what", "rows copied", "lag ms", "note")
+    table = plain_table("id", "state", "since", "from", "to", "what", "rows copied", "lag ms", "note")
     for row in rows:
-        copied = f"{row['rows_copied']} of {row['rows_total']}"
-        table.add_row(str(row["id"]), row["state"], row["from"], row["to"], row["what"], copied, str(row["lag_ms"]), row["note"])
+        copied = f"{row['rows_copied']} of ~{row['rows_total']}"
+        cells = [str(row[key]) for key in ("id", "state", "since", "from", "to", "what")]
+        table.add_row(*cells, copied, str(row["lag_ms"]), row["note"])
     stdout_console().print(table if rows else "no moves yet")
     return EXIT_DONE
 
@@ -141,6 +143,7 @@ def move_row(found: Move, progress: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": found.id,
         "state": found.state.value,
+        "since": _clock(progress.get("entered_at", 0.0)),
         "group": found.group,
         "from": found.source,
         "to": found.target,
@@ -195,6 +198,8 @@ def _show_proposal(proposal: Proposal, stored: StoredTopology, *, as_json: bool)
         for group, cost in proposal.plan.moved.items()
     }
     joins = [one.target for one in joining(stored)]
+    first = unfinished(stored)
+    cleaned = overlapping(stored, [one.move for one in proposal.moves])
     if as_json:
         whole = {
             "epoch": proposal.epoch,
@@ -204,15 +209,21 @@ def _show_proposal(proposal: Proposal, stored: StoredTopology, *, as_json: bool)
             "moved_bytes": round(sum(one.size.octets for one in proposal.moves)),
             "groups": groups,
             "joins": joins,
+            "unfinished": [one.id for one in first],
+            "cleans_up": [one.id for one in cleaned],
             "faults": list(proposal.faults),
         }
         print(json.dumps(whole, indent=2))
         return
     console = stdout_console()
+    for one in first:
+        console.print(f"goes on with move {one.id}, which is {one.state.value}: {_shown(one)}, {one.source} -> {one.target}")
+    for one in cleaned:
+        console.print(f"cleans up move {one.id} ({one.source} -> {one.target}) first, which then cannot be reversed")
     for name in joins:
         console.print(f"shard {name} becomes a member first: it gets the tables, and the rows of the reference tables")
     if not rows:
-        console.print("nothing to move")
+        console.print("nothing else to move" if first else "nothing to move")
     else:
         table = plain_table("id", "group", "from", "to", "partitions", "rows", "bytes", "about", "pause")
         for row in rows:
@@ -227,12 +238,17 @@ def _show_proposal(proposal: Proposal, stored: StoredTopology, *, as_json: bool)
             )
     for fault in proposal.faults:
         console.print(f"refused: {fault}")
-    if rows and not proposal.faults:
+    if (rows or first or joins) and not proposal.faults:
         console.print("\nadd --execute to do it")
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(f"{dt.datetime.now().astimezone():%H:%M:%S} {text}", file=sys.stderr, flush=True)
+
+
+def _clock(at: float) -> str:
+    """A time in seconds since 1970, as people here read it."""
+    return f"{dt.datetime.fromtimestamp(at, dt.UTC).astimezone():%Y-%m-%d %H:%M:%S}" if at else ""
 
 
 async def _act(runner: Runner, work: Coroutine[None, None, bool], *, as_json: bool, failed: int = EXIT_FAILED) -> int:
@@ -261,15 +277,16 @@ async def _show_jobs(jobs: dict[int, Job]) -> None:
         await asyncio.sleep(_TICK_S)
         for number, job in list(jobs.items()):
             state, at = told.get(number, ("", 0.0))
-            ended = job.move.state.over or job.move.state.decided
-            if job.move.state.value != state or (time.monotonic() - at > _LINE_S and not ended):
+            # Its end is told by the run itself.
+            ended = job.move.state.over or job.move.state is S.SWITCHED
+            if not ended and (job.move.state.value != state or time.monotonic() - at > _LINE_S):
                 told[number] = (job.move.state.value, time.monotonic())
                 _say(f"move {number}: {job.move.state.value}: {_line(job)}")
 
 
 def _line(job: Job) -> str:
     progress = job.progress
-    words = [f"{progress.rows_copied} of {progress.rows_total} rows"]
+    words = [f"{progress.rows_copied} of about {progress.rows_total} rows"] if progress.rows_total else []
     if progress.rate and job.move.state is S.COPYING:
         left = max(0, progress.rows_total - progress.rows_copied) / progress.rate
         words.append(f"{progress.rate:.0f} rows/s, {left:.0f} s left")

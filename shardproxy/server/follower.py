@@ -17,7 +17,7 @@ from shardproxy.config.model import Shard
 from shardproxy.errors import ConfigError, ProxyError, ServerError
 from shardproxy.session.holding import Holding, let_go
 from shardproxy.session.router import Router
-from shardproxy.store.reconcile import check_members, served
+from shardproxy.store.reconcile import check_members, differences, served
 from shardproxy.store.records import StoredTopology
 from shardproxy.store.store import Store, StoreUnavailable
 from shardproxy.topology.moves import Hold, Move
@@ -216,6 +216,7 @@ class Follower:
         router.trust.decided = frozenset(move.id for move in stored.moves if move.state.decided)
         router.trust.first = min((move.id for move in stored.moves), default=0)
         self.stored = stored
+        router.differences = differences(stored, self._file)
         if self._letting_go is not None:
             self._letting_go.cancel()
         work = self._let_go(stored.epoch, changed, holding)

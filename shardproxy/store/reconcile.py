@@ -35,7 +35,7 @@ def reconcile(store: Documents, file: Topology) -> tuple[StoredTopology, Topolog
             store.compare_and_set(stored.epoch, grown)
             continue
         check_members(store.label, stored, file.shards)
-        return stored, served(stored, file), _differences(stored, file)
+        return stored, served(stored, file), differences(stored, file)
 
 
 def served(stored: StoredTopology, file: Topology) -> Topology:
@@ -81,9 +81,16 @@ def check_members(label: str, stored: StoredTopology, described: tuple[str, ...]
         )
 
 
-def _differences(stored: StoredTopology, file: Topology) -> list[str]:
+def differences(stored: StoredTopology, file: Topology) -> list[str]:
+    """In what the file differs from the store, and what is going on that the file does not tell."""
     found = [f"shard {name} is in the file but owns nothing yet" for name in file.shards if name not in stored.shards]
     found += [f"shard {name} was added by shardctl and is not in the file" for name in stored.shards if name not in file.shards]
+    found += [f"shard {name} drains: it is to own nothing" for name, record in stored.shards.items() if record.draining]
+    found += [
+        f"move {move.id} from {move.source} to {move.target} is {move.state.value}" + (f": {move.reason}" if move.reason else "")
+        for move in stored.moves
+        if not move.state.over
+    ]
     for group, ranges in file.range_maps.items():
         if stored.range_maps.get(group, ranges) != ranges:
             found.append(f"the ranges of group {group} in the file are not those that are served")
