@@ -15,6 +15,8 @@ from shardproxy.topology.moves import Move
 
 LEASE: Final = "mover"
 LEASE_S: Final = 6.0
+# Where a mover says that it acts, for operators to see.
+REPORT: Final = "report/mover"
 _RENEW_S: Final = 1.5
 _AGAIN_S: Final = 0.1
 _POLL_S: Final = 0.005
@@ -50,6 +52,7 @@ class Board:
 
         # From here on every compare-and-set of an older mover fails, as the epoch has gone on, and it finds a newer token.
         await self._change(claim, check=False)
+        await self.save_progress(REPORT, {"holder": self.holder, "at": time.time()})
         self._renewer = asyncio.get_running_loop().create_task(self._renew())
         return True
 
@@ -58,7 +61,8 @@ class Board:
         if self._renewer is not None:
             self._renewer.cancel()
             await asyncio.gather(self._renewer, return_exceptions=True)
-        if not self.lost.is_set():
+        if self.token and not self.lost.is_set():
+            await self.save_progress(REPORT, {})
             await asyncio.to_thread(self.store.drop_lease, LEASE, self.holder)
 
     async def _renew(self) -> None:
@@ -68,6 +72,7 @@ class Board:
                 if not await asyncio.to_thread(self.store.take_lease, LEASE, self.holder, LEASE_S):
                     self.lost.set()
                     return
+                await self.save_progress(REPORT, {"holder": self.holder, "at": time.time()})
                 stored = await self.load()
                 reports = await self.reports()
                 self.p99_ms = max((report.get("p99_ms", 0.0) for report in reports), default=0.0)
@@ -147,14 +152,14 @@ class Board:
                 raise MoveBlocked(f"statements or transactions that began before are still under way in {', '.join(late)}")
             await asyncio.sleep(_POLL_S)
 
-    async def save_progress(self, move: int, progress: dict[str, Any]) -> None:
+    async def save_progress(self, move: int | str, progress: dict[str, Any]) -> None:
         """Keep a move's progress, if the store can be reached."""
         try:
             await asyncio.to_thread(self.store.save_progress, move, progress)
         except StoreUnavailable:
             return
 
-    async def progress(self, move: int) -> dict[str, Any]:
+    async def progress(self, move: int | str) -> dict[str, Any]:
         """What was kept."""
         return await asyncio.to_thread(self.store.progress, move)
 

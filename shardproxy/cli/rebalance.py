@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from migrate.board import LEASE_S, REPORT
 from migrate.cluster import Cluster, opened
 from migrate.errors import MoveError, MoveRefused, Replaced
 from migrate.job import Job
@@ -122,6 +123,7 @@ async def show_moves(loaded: LoadedConfig, *, as_json: bool) -> int:
     """All moves that are known, the newest last."""
     async with opened(loaded) as cluster:
         stored = cluster.open()
+        mover = await cluster.board.progress(REPORT)
         rows = [move_row(one, await cluster.board.progress(one.id)) for one in stored.moves]
     if as_json:
         print(json.dumps(rows, indent=2))
@@ -131,7 +133,13 @@ async def show_moves(loaded: LoadedConfig, *, as_json: bool) -> int:
         copied = f"{row['rows_copied']} of ~{row['rows_total']}"
         cells = [str(row[key]) for key in ("id", "state", "since", "from", "to", "what")]
         table.add_row(*cells, copied, str(row["lag_ms"]), row["note"])
-    stdout_console().print(table if rows else "no moves yet")
+    console = stdout_console()
+    console.print(table if rows else "no moves yet")
+    acts = time.time() - float(mover.get("at", 0)) < LEASE_S
+    if acts:
+        console.print(f"\na mover acts: {mover['holder']}")
+    elif [row for row in rows if row["state"] not in ("switched", "done", "aborted")]:
+        console.print("\nno mover acts: `shardctl rebalance --execute` goes on")
     return EXIT_DONE
 
 
