@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Sequence
 
 from migrate.errors import MoveFailed
@@ -29,6 +30,9 @@ _CHUNK_BYTES = 4 << 20
 # Of a statement that inserts rows.
 _STATEMENT_BYTES = 1 << 20
 _DELETE_ROWS = 1000
+# Sessions that write chunks beside each other: what bounds a copy is one session of the target.
+_WRITERS = 2
+_LOCK_ATTEMPTS = 5
 # Rows of one chunk.
 _CLASHES = 100
 
@@ -45,33 +49,41 @@ async def copy_all(job: Job) -> None:
 
 
 async def _copy(job: Job, table: MovedTable, last: Key) -> None:
-    reader, writer = await job.source.connect(), await job.target.connect()
-    writing: asyncio.Task[None] | None = None
+    reader = await job.source.connect()
+    writers = [await job.target.connect() for _ in range(_WRITERS)]
+    # Chunks that are being written, in their order: only those before the first of them are surely there.
+    writing: deque[tuple[asyncio.Task[None], Connection, Rows, Key]] = deque()
     size = _FIRST_ROWS
     try:
         if table.name not in job.fresh:
             # Chunks that were written after the progress was last kept.
-            await delete_rows(job, writer, table, table.beyond(last))
+            await delete_rows(job, writers[0], table, table.beyond(last))
         job.fresh.discard(table.name)
         while True:
             began = time.monotonic()
             rows, last = await read_chunk(reader, table, last, size)
             await reach("chunk_read")
             took = time.monotonic() - began
-            if writing is not None:
-                task, writing = writing, None
+            while writing and (not rows or len(writing) == _WRITERS):
+                task, writer, written, until = writing[0]
                 await task
+                writing.popleft()
+                writers.append(writer)
+                await _count(job, table, written, until)
             if not rows:
                 return
             await job.throttle.pace(len(rows))
-            writing = asyncio.get_running_loop().create_task(_write(job, writer, table, rows, last))
+            writer = writers.pop()
+            task = asyncio.get_running_loop().create_task(_write(job, writer, table, rows))
+            writing.append((task, writer, rows, last))
             size = _next_size(size, len(rows), sum(map(len, rows)), took)
     finally:
-        if writing is not None:
-            writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
-        reader.abort()
-        writer.abort()
+        for task, writer, _, _ in writing:
+            task.cancel()
+            writers.append(writer)
+        await asyncio.gather(*(task for task, *_ in writing), return_exceptions=True)
+        for connection in (reader, *writers):
+            connection.abort()
 
 
 def _next_size(size: int, rows: int, octets: int, took_s: float) -> int:
@@ -109,24 +121,31 @@ async def _read(connection: Connection, table: MovedTable, where: str, last: Key
     return rows, last
 
 
-async def _write(job: Job, connection: Connection, table: MovedTable, rows: Rows, last: Key) -> None:
-    progress = job.progress
-    try:
-        await job.begin(connection, job.target)
-        await insert_rows(connection, table, rows)
-        await connection.query(b"COMMIT")
-    except ServerError as error:
-        await roll_back(connection)
-        if not is_duplicate(error):
-            raise
-        await _write_singly(job, connection, table, rows)
+async def _write(job: Job, connection: Connection, table: MovedTable, rows: Rows) -> None:
+    for attempt in range(_LOCK_ATTEMPTS):
+        try:
+            await job.begin(connection, job.target)
+            await insert_rows(connection, table, rows)
+            await connection.query(b"COMMIT")
+            break
+        except ServerError as error:
+            await roll_back(connection)
+            if is_duplicate(error):
+                await _write_singly(job, connection, table, rows)
+                break
+            # Two chunks beside each other may lock each other out in an index.
+            if error.errno not in LOCK_ERRNOS or attempt == _LOCK_ATTEMPTS - 1:
+                raise
     await reach("chunk_written")
-    octets = sum(map(len, rows))
+
+
+async def _count(job: Job, table: MovedTable, rows: Rows, last: Key) -> None:
+    """All rows up to this key are on the target."""
+    progress = job.progress
     progress.rows_copied += len(rows)
-    progress.bytes_copied += octets
+    progress.bytes_copied += sum(map(len, rows))
     progress.copied[table.name] = [value.decode("utf-8", "surrogateescape") for value in last]
-    now = time.time()
-    progress.rate = progress.rows_copied / max(0.001, now - progress.started_at)
+    progress.rate = progress.rows_copied / max(0.001, time.time() - progress.started_at)
     await job.save(now=False)
     await reach("chunk_noted")
 

@@ -224,7 +224,7 @@ def _computed(column: tuple[str, ...]) -> bool:
 
 
 def guarded_sql(table: MovedTable, share: Share, row: str, action: str) -> str:
-    """Statements of a trigger that do this for rows of the share, `NEW` or `OLD`, unless a mover writes them.
+    """Statements of a trigger that do this for rows of the share, `NEW` or `OLD`.
 
     Buckets are looked up in a map of bits: a list would be sorted anew for every row that is written.
     """
@@ -239,7 +239,7 @@ def guarded_sql(table: MovedTable, share: Share, row: str, action: str) -> str:
             condition = f"(ORD(SUBSTR(x'{bits.hex()}', 1 + (_sp_bucket >> 3), 1)) >> (_sp_bucket & 7)) & 1 = 1"
         else:
             condition = share_sql(table.key_type, column, share)
-    return f"  IF @_sp_mover IS NULL THEN {prepare}IF {condition} THEN {action} END IF; END IF;"
+    return f"  {prepare}IF {condition} THEN {action} END IF;"
 
 
 Tables = Mapping[str, MovedTable]

@@ -211,7 +211,8 @@ class Tail:
                 self._saw(int(change.after[0] or 0))
             return
         table, layout = self._tables[change.table], self._watched[change.table]
-        for values in (change.before, change.after):
+        # Most updates leave the key as it is.
+        for values in (change.before, change.after) if change.before != change.after else (change.after,):
             if values is not None and self._moves(table, layout, values):
                 columns = layout.key_columns
                 key = tuple(literal(value, column) for value, column in zip(values, columns[: len(table.key)], strict=False))

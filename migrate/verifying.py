@@ -6,6 +6,8 @@ was; what then still differs, or has changed again too often, is brought once mo
 
 from __future__ import annotations
 
+import asyncio
+
 from migrate.copying import Key
 from migrate.errors import MoveBlocked, MoveFailed
 from migrate.job import Job
@@ -13,7 +15,7 @@ from migrate.tables import MovedTable, read_rows
 from migrate.tail import Tail
 from shardproxy.backends.engine import Connection
 
-_RANGE_ROWS = 5000
+_RANGE_ROWS = 10_000
 _ROUNDS = 20
 _BATCH = 500
 # Longer than this a cutover would have to wait for the rows that changed since.
@@ -31,11 +33,12 @@ async def verify(job: Job, tail: Tail) -> int:
             while True:
                 tail.check()
                 await job.throttle.pace(_RANGE_ROWS)
-                until, count = await _next_range(source, table, last)
+                until = await _range_end(source, table, last)
                 where = table.beyond(last) + (f" AND {table.up_to(until)}" if until else "")
-                if await _sums(source, table, where) != await _sums(target, table, where):
+                here, there = await asyncio.gather(_sums(source, table, where), _sums(target, table, where))
+                if here != there:
                     doubtful += await _differing(source, target, table, where)
-                compared += count
+                compared += int(here[0] or 0)
                 if not until:
                     break
                 last = until
@@ -46,16 +49,13 @@ async def verify(job: Job, tail: Tail) -> int:
     return compared
 
 
-async def _next_range(connection: Connection, table: MovedTable, last: Key) -> tuple[Key, int]:
-    """The key that ends the next range of rows, and how many it has; no key for the last one, which is open."""
+async def _range_end(connection: Connection, table: MovedTable, last: Key) -> Key:
+    """The key that ends the next range of rows, of the share or not; none for the last one, which is open."""
     rows = await read_rows(
         connection,
-        f"SELECT {table.key_sql} FROM {table.sql} WHERE {table.beyond(last)} AND {table.condition}"
-        f" ORDER BY {table.order_sql} LIMIT {_RANGE_ROWS}",
+        f"SELECT {table.key_sql} FROM {table.sql} WHERE {table.beyond(last)} ORDER BY {table.order_sql} LIMIT {_RANGE_ROWS - 1}, 1",
     )
-    if len(rows) < _RANGE_ROWS:
-        return (), len(rows)
-    return tuple(value or b"NULL" for value in rows[-1]), len(rows)
+    return tuple(value or b"NULL" for value in rows[0]) if rows else ()
 
 
 async def _sums(connection: Connection, table: MovedTable, where: str) -> tuple[bytes | None, ...]:

@@ -313,7 +313,7 @@ class Assembler:
         self._drop_group()
 
     def _resolve(self, xid: bytes, *, committed: bool) -> None:
-        self._drop_group()
+        self._begin(_NONE, xa=False)
         prepared = self._prepared.pop(xid, None)
         if prepared is None:
             self.unseen_xa += 1

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from shardproxy.topology.hashing import BUCKETS
 from shardproxy.topology.keys import BytesKey, DateKey, DateTimeKey, IntegerKey, Key, KeyType, StringKey
 from shardproxy.topology.share import Interval, Share
 
+# Buckets that are listed one by one.
+_LISTED: Final = 64
 NOTHING: Final = "FALSE"
 EVERYTHING: Final = "TRUE"
 
@@ -35,8 +38,16 @@ def share_sql(key_type: KeyType, column: str, share: Share) -> str:
     if EVERYTHING in parts:
         return EVERYTHING
     if share.buckets:
-        parts.append(f"{bucket_sql(key_type, column)} IN ({', '.join(map(str, sorted(share.buckets)))})")
+        parts.append(_buckets_sql(bucket_sql(key_type, column), share.buckets))
     return f"({' OR '.join(parts)})" if parts else NOTHING
+
+
+def _buckets_sql(bucket: str, buckets: frozenset[int]) -> str:
+    """Beyond some dozens a map, with a byte for each bucket: a list would be read number by number, and sorted, for each statement."""
+    if len(buckets) <= _LISTED:
+        return f"{bucket} IN ({', '.join(map(str, sorted(buckets)))})"
+    marks = bytes(number in buckets for number in range(BUCKETS))
+    return f"SUBSTR(X'{marks.hex()}', 1 + {bucket}, 1) = X'01'"
 
 
 def _hashed_text(key_type: KeyType, column: str) -> str:
