@@ -124,7 +124,8 @@ class Router:
         """Serve another topology from now on. Statements under way go on with the one they were planned for."""
         before, self.topology = self.topology, topology
         released, self.holding = self.holding, holding
-        if (topology.hash_maps, topology.range_maps) != (before.hash_maps, before.range_maps):
+        if (topology.hash_maps, topology.range_maps, topology.strays) != (before.hash_maps, before.range_maps, before.strays):
+            # Rows have come, or are left out no more because they have been deleted: replicas must be as far.
             now = perf_counter()
             for shard, found in self.backends.sets.items():
                 found.moved(now)

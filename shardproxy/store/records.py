@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shardproxy.topology.moves import Hold, Move, MoveState
+from shardproxy.topology.rebalance_apply import owns
 from shardproxy.topology.share import Share
 from shardproxy.topology.topology import RangeMap
 
@@ -79,10 +80,21 @@ class StoredTopology:
             if move.joins:
                 continue
             shard = move.target if move.state.strays_on_target else move.source if move.state.strays_on_source else ""
-            if shard:
+            share = self._not_owned(move, shard) if shard else Share()
+            if share:
                 of_group = found.setdefault(move.group, {})
-                of_group[shard] = of_group.get(shard, Share()) | move.share
+                of_group[shard] = of_group.get(shard, Share()) | share
         return found
+
+    def _not_owned(self, move: Move, shard: str) -> Share:
+        """What of a move's share another shard owns: rows that a shard owns are never left out there, whatever moves there were."""
+        if move.group in self.hash_maps:
+            owners = self.hash_maps[move.group]
+            return Share(frozenset(bucket for bucket in move.share.buckets if owners[bucket] != shard))
+        if move.group not in self.range_maps:
+            return Share()
+        parts = tuple(part for part in move.share.intervals if not owns({}, self.range_maps, move.group, shard, Share(intervals=(part,))))
+        return Share(intervals=parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,13 @@
 import sys
 from dataclasses import replace
 
-from tests.plans.cases import FILES, Planner, read_cases, write_cases
+from tests.plans.cases import FILES, planner_of, read_cases, write_cases
 
 
 def main() -> None:
     """Rewrite the expectations of every file that has changed."""
-    planner = Planner()
     for path in FILES:
+        planner = planner_of(path.name)
         before = path.read_text()
         cases = [replace(case, expected=planner.outcome(case.statement)) if case.statement else case for case in read_cases(before)]
         after = write_cases(cases)

@@ -121,3 +121,25 @@ SELECT u.uid FROM users u LEFT JOIN profiles p ON p.uid = u.uid WHERE p.uid IS N
 SELECT 1 FROM DUAL;
 -- route: select, one named shard
 -- s0: SELECT 1 FROM DUAL
+
+-- What the ON of a join says of a key does not hold for the rows that a RIGHT JOIN behind it keeps.
+SELECT u.name, p.motto, v.name FROM users u JOIN profiles p ON p.uid = u.uid AND u.uid = 42 RIGHT JOIN users v ON v.uid = u.uid;
+-- route: select, the shards that the sharding key names
+-- s0 s1 s2 s3: SELECT u.name, p.motto, v.name FROM users u JOIN profiles p ON p.uid = u.uid AND u.uid = 42 RIGHT JOIN users v ON v.uid = u.uid
+-- merge: rows as they come
+
+-- Nor does a comparison that takes a missing row's NULL for equal.
+SELECT u.name FROM users u LEFT JOIN profiles p ON p.uid = u.uid WHERE p.uid <=> 42;
+-- route: select, the shards that the sharding key names
+-- s0 s1 s2 s3: SELECT u.name FROM users u LEFT JOIN profiles p ON p.uid = u.uid WHERE p.uid <=> 42
+-- merge: rows as they come
+
+SELECT u.name, p.motto, v.name FROM users u JOIN users v ON v.age = u.age RIGHT JOIN profiles p ON p.uid = u.uid AND p.uid = v.uid;
+-- route: select, the shards that the sharding key names
+-- s0 s1 s2 s3: SELECT u.name, p.motto, v.name FROM users u JOIN users v ON v.age = u.age RIGHT JOIN profiles p ON p.uid = u.uid AND p.uid = v.uid
+-- merge: rows as they come
+
+SELECT u.name FROM users u USE INDEX FOR ORDER BY (age) IGNORE INDEX FOR GROUP BY (age) ORDER BY u.uid;
+-- route: select, the shards that the sharding key names
+-- s0 s1 s2 s3: SELECT u.name, u.uid AS `_sp0` FROM users u USE INDEX FOR ORDER BY (age) IGNORE INDEX FOR GROUP BY (age) ORDER BY u.uid
+-- merge: merge in order

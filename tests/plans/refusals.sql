@@ -14,6 +14,9 @@ SELECT o.total, i.sku FROM orders o JOIN order_items i ON i.oid = o.oid;
 SELECT a.name FROM users a, users b;
 -- SP1201: the joined tables are not tied by equal sharding keys of one group
 
+SELECT a.name, b.name, p.motto FROM users a JOIN users b ON b.age = a.age LEFT JOIN profiles p ON p.uid = a.uid AND p.uid = b.uid;
+-- SP1201: the joined tables are not tied by equal sharding keys of one group
+
 SELECT u.name, n.note FROM users u JOIN notes n ON n.id = u.uid;
 -- SP1201: a sharded and an unsharded table are used together
 

@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import ORACLE_SCHEMA, Shards
 from tests.property.differential.clients import Answer, Client, Row
 from tests.property.differential.compare import RowCheck, same_heads, same_outcome
-from tests.property.differential.lab import twin_lab
+from tests.property.differential.lab import lab_over, twin_lab
 from tests.property.differential.queries import Expr, Item, Order, Query
 from tests.property.differential.runner import Finding, run
 
@@ -183,4 +183,12 @@ def test_faulty_servers_are_found_out(shards: Shards, faulty: type[Client]) -> N
     findings: list[Finding] = []
     with twin_lab(shards, faulty) as lab:
         run(lab, 3, 400, findings.append, per_round=200, shrink=False)
+    assert findings
+
+
+def test_rows_that_are_met_twice_are_found_out(shards: Shards) -> None:
+    """With a proxy that has not been told of the rows that lie on a second shard."""
+    findings: list[Finding] = []
+    with lab_over(shards, strays=True, known=False) as lab:
+        run(lab, 3, 200, findings.append, per_round=200, shrink=False)
     assert findings

@@ -17,11 +17,11 @@ from shardproxy.topology.topology import RangeMap
 SHARE = Share(buckets=frozenset((3, 5)))
 
 
-def stored(*moves: Move) -> StoredTopology:
-    """A document with these moves."""
+def stored(*moves: Move, owner: str = "a") -> StoredTopology:
+    """A document with these moves, in which one shard owns everything."""
     shards = {"a": ShardRecord(), "b": ShardRecord("mysql://u:p@h/x", ("mysql://u:p@r/x",), 2.0, member=True, draining=True)}
     ranges = {"days": RangeMap((dt.date(2024, 1, 1), dt.date(2025, 1, 1)), ("a", "b", "a"))}
-    return StoredTopology(7, shards, {"g": ("a", "b") * 2048}, ranges, {"t": ShardedTable("k", "g")}, moves, None, 4, {"rate": 5.0})
+    return StoredTopology(7, shards, {"g": (owner,) * 4096}, ranges, {"t": ShardedTable("k", "g")}, moves, None, 4, {"rate": 5.0})
 
 
 def test_document_reads_back() -> None:
@@ -40,7 +40,8 @@ def test_document_of_the_first_version_reads() -> None:
 @pytest.mark.parametrize("state", MoveState)
 def test_rows_are_strays_where_they_may_lie_without_being_owned(state: MoveState) -> None:
     """On the target until the decision, on the source from then until the clean-up."""
-    shard = next(iter(stored(Move(1, "g", "a", "b", SHARE, state)).strays.get("g", {})), "")
+    document = stored(Move(1, "g", "a", "b", SHARE, state), owner="b" if state.decided else "a")
+    shard = next(iter(document.strays.get("g", {})), "")
     target = {MoveState.PREPARING, MoveState.COPYING, MoveState.CATCHUP, MoveState.VERIFYING, MoveState.READY, MoveState.FENCING}
     expected = "b" if state in target | {MoveState.ABORTING} else "a" if state in {MoveState.SWITCHED, MoveState.CLEANUP} else ""
     assert shard == expected
@@ -50,6 +51,15 @@ def test_strays_of_several_moves_add_up() -> None:
     """Two moves may bring different shares to one shard."""
     moves = (Move(1, "g", "a", "b", SHARE, MoveState.COPYING), Move(2, "g", "a", "b", Share(frozenset((9,))), MoveState.READY))
     assert stored(*moves).strays == {"g": {"b": Share(frozenset((3, 5, 9)))}}
+
+
+@pytest.mark.parametrize("state", MoveState)
+def test_rows_that_a_shard_owns_are_never_strays_there(state: MoveState) -> None:
+    """Whatever moves there have been since."""
+    document = stored(Move(1, "g", "a", "b", SHARE, state), owner="a" if state.decided else "b")
+    assert not document.strays
+    ranges = Move(1, "days", "a", "b", Share(intervals=((dt.date(2024, 3, 1), dt.date(2024, 5, 1)),)), MoveState.COPYING)
+    assert not stored(ranges).strays
 
 
 def test_decision_is_never_taken_back() -> None:

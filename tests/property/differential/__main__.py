@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument("--shrink", action="store_true", help="make findings small; ends the round at each")
     parser.add_argument("--twin", action="store_true", help="compare two servers, without a proxy: checks the comparison itself")
     parser.add_argument("--prepared", action="store_true", help="prepare every statement, with parameters for its literals")
+    parser.add_argument("--strays", action="store_true", help="rows lie on shards that do not own them, as in the middle of moves")
     parser.add_argument("--ignore", default="", help="do not print findings whose fault and SQL match this expression")
     parser.add_argument("--refusals", action="store_true", help="print one statement for each refusal")
     options = parser.parse_args()
@@ -37,7 +38,7 @@ def main() -> int:
             sys.stdout.flush()
 
     start = time.monotonic()
-    with own_lab(twin=options.twin, prepared=options.prepared) as lab:
+    with own_lab(twin=options.twin, prepared=options.prepared, strays=options.strays) as lab:
         counts = run(lab, options.seed, options.statements, report, per_round=options.per_round, shrink=options.shrink)
     if options.refusals:
         for message, statement in counts.refusals.items():

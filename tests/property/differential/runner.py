@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
+from tests.property.differential.clients import Answer
 from tests.property.differential.judge import Judge, Kind, Verdict
 from tests.property.differential.lab import Lab
 from tests.property.differential.queries import Query
@@ -106,17 +107,27 @@ class Round:
                     self._transaction(transaction(self._rng, self.schema))
                 if self._rng.random() < 0.02:
                     self._compare_tables()
+                    self._check_strays()
             self._compare_tables()
+            self._check_strays()
         except RoundAbortedError:
             pass
         finally:
             self._lab.hang_up()
 
     def _create(self) -> None:
+        strays = self._lab.strays
+        if strays is not None:
+            strays.withdraw()
         for table in self.schema.tables:
             for client in (self._lab.proxy, self._lab.oracle):
                 client.run(f"DROP TABLE IF EXISTS {table.name}")
             self._both(table.ddl)
+        if strays is not None:
+            for table in self.schema.sharded:
+                strays.plant(Random(f"{self._seed} {table.name}"), table)
+            strays.announce()
+        for table in self.schema.tables:
             for _ in range(5):
                 self._write(insert(self._rng, table, 8, verb="INSERT IGNORE"))
 
@@ -212,6 +223,13 @@ class Round:
                 verdict.fault = f"contents differ: {missing[:3]} missing, {extra[:3]} too many"
                 self._wrong(verdict, [*[text for text in self._script if re.search(rf"\b{table.name}\b", text)], sql])
                 raise RoundAbortedError
+
+    def _check_strays(self) -> None:
+        """Rows that lie where they do not belong are for those who move them, and for nobody else."""
+        fault = self._lab.strays.fault(self.schema) if self._lab.strays is not None else ""
+        if fault:
+            self._wrong(Verdict(Kind.WRONG, Answer(), Answer(), fault), self._script[-12:])
+            raise RoundAbortedError
 
     def _tables_of(self, sql: str) -> list[str]:
         return [table.ddl for table in self.schema.tables if re.search(rf"\b{table.name}\b", sql)]
