@@ -18,9 +18,9 @@ from shardproxy.backends.registry import server_settings
 from shardproxy.config.loader import LoadedConfig, describe_shard, seed_topology
 from shardproxy.config.model import ServerUrl, Shard
 from shardproxy.config.replication import ShardServers
-from shardproxy.store.reconcile import reconcile, served
+from shardproxy.store.reconcile import check_members, served
 from shardproxy.store.records import StoredTopology
-from shardproxy.store.store import open_store
+from shardproxy.store.store import StoreUnavailable, open_store
 from shardproxy.topology.moves import Move
 from shardproxy.topology.topology import Topology
 
@@ -31,14 +31,18 @@ class Cluster:
     def __init__(self, loaded: LoadedConfig) -> None:
         self.loaded = loaded
         self.file = seed_topology(loaded.config)
-        self.store = open_store(loaded.config.proxy.store, loaded.path.parent)
+        self.store = open_store(loaded.config.proxy.store, loaded.path.parent, create=False)
         self.board = Board(self.store, f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}")
         self._settings = server_settings(loaded.config.limits)
         self._primaries = self.store.primaries()
 
     def open(self) -> StoredTopology:
-        """The stored topology, seeded from the file where it is missing; raises `ConfigError`."""
-        return reconcile(self.store, self.file)[0]
+        """The stored topology. It is the proxies that seed a store: one without a topology is the wrong one. Raises `ConfigError`."""
+        stored = self.store.load()
+        if stored is None:
+            raise StoreUnavailable(self.store.label, "it is empty; is this the proxies' store? They fill it when they start")
+        check_members(self.store.label, stored, self.file.shards)
+        return stored
 
     def topology(self, stored: StoredTopology) -> Topology:
         """The topology as proxies serve it."""

@@ -104,7 +104,7 @@ class Runner:
         try:
             while waiting or running:
                 knobs = self.cluster.board.knobs
-                limit = int(knobs.get("max_moves", KNOBS["max_moves"]))
+                limit = int(knobs.get("parallel", KNOBS["parallel"]))
                 busy = {shard for move in running.values() for shard in (move.source, move.target)}
                 for move in list(waiting):
                     if len(running) < limit and not busy & {move.source, move.target}:

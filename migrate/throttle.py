@@ -17,7 +17,7 @@ _PAUSE_S = 0.1
 # What operators may set, with what is meant where they have not: rows per second (0: as fast as it goes), threads at work on a server
 # above which the mover waits, seconds that a replica of the source or the target may be behind, milliseconds that a proxy's statements
 # may take (99 %; 0: not looked at).
-KNOBS: dict[str, float] = {"rate": 0.0, "max_threads_running": 25.0, "max_replica_lag_s": 1.5, "max_p99_ms": 0.0, "max_moves": 2.0}
+KNOBS: dict[str, float] = {"rate": 0.0, "max_threads_running": 25.0, "max_replica_lag_s": 1.5, "max_p99_ms": 0.0, "parallel": 2.0}
 
 
 class Throttle:

@@ -85,7 +85,7 @@ def _move_command(loaded: LoadedConfig, options: argparse.Namespace) -> Coroutin
 
     execute = getattr(options, "execute", False)
     if options.command == "rebalance":
-        knobs = {"rate": options.rate, "max_moves": options.parallel}
+        knobs = {"rate": options.rate, "parallel": options.parallel}
         given = {name: float(value) for name, value in knobs.items() if value is not None}
         return rebalance.rebalance(
             loaded,
@@ -103,10 +103,9 @@ def _move_command(loaded: LoadedConfig, options: argparse.Namespace) -> Coroutin
     if options.command == "verify":
         return verify.verify(loaded, as_json=options.json)
     if options.command == "throttle":
-        names = ("rate", "max_threads_running", "max_replica_lag_s", "max_p99_ms", "max_moves")
-        return shards.set_knobs(
-            loaded, {name: getattr(options, name) for name in names if getattr(options, name) is not None}, as_json=options.json
-        )
+        knobs = {name.replace("-", "_"): getattr(options, name.replace("-", "_")) for name, _, _ in _KNOBS}
+        given = {name: float(value) for name, value in knobs.items() if value is not None}
+        return shards.set_knobs(loaded, given, as_json=options.json)
     if options.command == "table":
         return shards.shard_table(loaded, options.names, options.key, options.group, execute=execute)
     if options.action == "add":
@@ -120,7 +119,7 @@ _KNOBS = (
     ("max-threads-running", "N", "wait while more threads are at work on the source or the target"),
     ("max-replica-lag-s", "SECONDS", "wait while a replica of one of them is further behind"),
     ("max-p99-ms", "MS", "wait while the proxies' slowest hundredth of statements takes longer; 0: do not look"),
-    ("max-moves", "N", "moves at a time, as far as they share no shard"),
+    ("parallel", "N", "moves at a time, as far as they share no shard"),
 )
 _MOVE_COMMANDS = ("rebalance", "shard", "table", "moves", "move", "verify", "throttle")
 

@@ -48,6 +48,8 @@ class SQLiteStore:
         self.label = str(path)
         self._boot = _boot()
         self._changes = 0
+        # Which file was opened.
+        self._file = 0
         self._connection: sqlite3.Connection | None = None
         self._lock = threading.Lock()
 
@@ -55,12 +57,26 @@ class SQLiteStore:
     def _open(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
+                self._check_file()
                 if self._connection is None:
                     self._connection = self._connect()
+                    self._file = self.path.stat().st_ino
                 yield self._connection
             except sqlite3.Error as error:
                 self._drop()
                 raise StoreUnavailable(self.label, error) from error
+
+    def _check_file(self) -> None:
+        """A file that was moved away would go on to be written where nobody looks; and a new one in its place would be empty."""
+        if self._file == 0:
+            return
+        try:
+            same = self.path.stat().st_ino == self._file
+        except OSError as error:
+            self._drop()
+            raise StoreUnavailable(self.label, "the file is gone") from error
+        if not same:
+            self._drop()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)

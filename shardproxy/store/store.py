@@ -78,12 +78,18 @@ class Store(Documents, Protocol):
         """Give up connections."""
 
 
-def open_store(url: str, directory: Path) -> Store:
-    """The store that a URL names; paths are relative to `directory`. Raises `ConfigError`."""
+def open_store(url: str, directory: Path, *, create: bool = True) -> Store:
+    """The store that a URL names; paths are relative to `directory`. Raises `ConfigError`.
+
+    Without `create` a file that is missing stays so.
+    """
     if url.startswith("sqlite:///"):
         from shardproxy.store.sqlite_store import SQLiteStore
 
-        return SQLiteStore((directory / url.removeprefix("sqlite:///")).resolve())
+        path = (directory / url.removeprefix("sqlite:///")).resolve()
+        if not create and not path.is_file():
+            raise StoreUnavailable(str(path), "there is no such file; is this the proxies' store? They make it when they start")
+        return SQLiteStore(path)
     if url.startswith(("etcd://", "etcds://")):
         from shardproxy.store.etcd_store import EtcdStore
 
