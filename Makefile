@@ -17,7 +17,7 @@ PYTEST_WORKERS ?= auto
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test compat lint format compile plain bench lock clean
+.PHONY: help demo test faults compat lint format compile plain bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -29,6 +29,10 @@ demo: $(RUN) ## a sharded shop on this machine, and a tour through it
 test: $(RUN) $(DEV) plain ## all tests, against real database servers
 	@.ci/need mariadbd=mariadb-server-core mariadb-install-db=mariadb-server-core mariadb=mariadb-client sysbench=sysbench etcd=etcd-server
 	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
+
+faults: $(RUN) $(DEV) plain ## what can break while rows move, at every place where it can; hours (FAULTS_ARGS='--only "kill target"')
+	@.ci/need mariadbd=mariadb-server-core mariadb-install-db=mariadb-server-core etcd=etcd-server
+	@$(BIN)/python -m tests.moves.faults $(FAULTS_ARGS)
 
 compat: $(RUN) $(DEV) plain ## drivers and ORMs of seven languages through the proxy, into docs/compatibility.md
 	@.ci/need mariadbd=mariadb-server-core mariadb-install-db=mariadb-server-core

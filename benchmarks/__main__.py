@@ -40,11 +40,12 @@ def _run_into(tables: list[Table], failed: list[str], name: str, lab: Lab) -> No
     """Run a case and print what it found; a case that fails leaves the others their turn."""
     say(f"{name}: starting")
     try:
-        found = profile.measure(lab) if name == "profile" else [CASES[name](lab)]
+        found = profile.measure(lab) if name == "profile" else CASES[name](lab)
     except (BenchmarkError, OSError, pymysql.Error) as error:
         failed.append(name)
         say(f"{name}: {error}\n{lab.proxy_log_tail()}")
         return
+    found = [found] if isinstance(found, Table) else found
     for table in found:
         print(table.markdown(), flush=True)
     tables.extend(found)

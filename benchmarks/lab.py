@@ -19,6 +19,7 @@ from benchmarks.endpoint import Endpoint
 from benchmarks.haproxy import HaProxy
 from benchmarks.layouts import FOUR, LAYOUTS, SHARD_SERVERS, Layout, range_bounds
 from benchmarks.mariadb import MariaDb
+from benchmarks.move_lab import MoveLab
 from benchmarks.options import Options
 from benchmarks.proxy import Proxy
 from benchmarks.replica_lab import ReplicaLab
@@ -75,9 +76,14 @@ class Lab:
         """The part of the laboratory with replicas."""
         return ReplicaLab(self.options, self._folder, self._running, lambda: ReplicatedShard(self._template, self._folder, self._running))
 
+    @cached_property
+    def moves(self) -> MoveLab:
+        """The part of the laboratory in which rows move from shard to shard."""
+        return MoveLab(self.options, self._folder, lambda: self._template)
+
     def proxy_log_tail(self) -> str:
         """The ends of the proxies' logs, for when something has gone wrong."""
-        started = [*self._proxies.values(), *self.replicas.proxies]
+        started = [*self._proxies.values(), *self.replicas.proxies, *self.moves.proxies]
         return "\n".join(f"{one.daemon.name}:\n{one.daemon.log_tail()}" for one in started)
 
     def _endpoint(self, target: str, layout: Layout) -> Endpoint:

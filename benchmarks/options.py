@@ -22,6 +22,9 @@ class Options:
     stream_rows: int
     idle_connections: int
     statements: int
+    move_rows: int
+    changes: int
+    cutovers: int
     record: bool
     profile: bool
     profile_folder: Path | None
@@ -35,6 +38,9 @@ FULL_SIZES = {
     "stream_rows": 1_000_000,
     "idle_connections": 2_000,
     "statements": 1_000,
+    "move_rows": 400_000,
+    "changes": 20_000,
+    "cutovers": 100,
 }
 QUICK_SIZES = {
     "rounds": 1,
@@ -44,6 +50,9 @@ QUICK_SIZES = {
     "stream_rows": 100_000,
     "idle_connections": 300,
     "statements": 200,
+    "move_rows": 20_000,
+    "changes": 2_000,
+    "cutovers": 6,
 }
 
 
@@ -67,6 +76,9 @@ def parse_options(argv: Sequence[str] | None, case_names: Sequence[str]) -> Opti
     parser.add_argument("--stream-rows", type=_positive, help="rows of the streamed select")
     parser.add_argument("--idle-connections", type=_positive, help="connections of the idle case")
     parser.add_argument("--statements", type=_positive, help="statements of the scatter and plan-cache cases")
+    parser.add_argument("--move-rows", type=_positive, help="rows that a move carries")
+    parser.add_argument("--changes", type=_positive, help="changes that the move-tail case brings after the rows")
+    parser.add_argument("--cutovers", type=_positive, help="cutovers of the move-pause case")
     parser.add_argument("--record", action="store_true", help="append the tables to benchmarks/RESULTS.md")
     parser.add_argument(
         "--profile",

@@ -39,7 +39,7 @@ def cpu_seconds(root_pids: Sequence[int]) -> float:
     for root_pid in root_pids:
         for pid in process_tree(root_pid):
             reaped_ticks = sum(int(value) for value in _stat_fields(pid)[13:15])  # cutime, cstime
-            seconds += _own_cpu_seconds(pid) + reaped_ticks / _TICKS_PER_SECOND
+            seconds += own_cpu_seconds(pid) + reaped_ticks / _TICKS_PER_SECOND
     return seconds
 
 
@@ -169,7 +169,7 @@ def _all_ticks() -> list[int]:
     return [int(value) for value in (_PROC / "stat").read_text(encoding="utf-8").partition("\n")[0].split()[1:9]]
 
 
-def _own_cpu_seconds(pid: int) -> float:
+def own_cpu_seconds(pid: int) -> float:
     """CPU time of a process with all its threads, ended ones included; 0 if the process has ended."""
     clock = ~pid << 3 | _SCHEDULER_CLOCK  # what clock_getcpuclockid(3) computes
     with contextlib.suppress(OSError):

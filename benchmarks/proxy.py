@@ -26,7 +26,7 @@ admin = "127.0.0.1:{{admin_port}}"
 workers = 1
 schema = "{SCHEMA}"
 default_shard = "s0"
-store = "sqlite:///topology.db"
+store = "{{store}}"
 
 [users.{USER}]
 password = "{PASSWORD}"
@@ -34,16 +34,19 @@ password = "{PASSWORD}"
 
 
 class Proxy:
-    """A running `shardproxy serve` with one worker. `sections` are its config's shards, tables and further users."""
+    """A running `shardproxy serve` with one worker. `sections` are its config's shards, tables and further users.
 
-    def __init__(self, folder: Path, name: str, sections: str) -> None:
+    Its topology is its own, unless `store` says where it is.
+    """
+
+    def __init__(self, folder: Path, name: str, sections: str, store: str = "sqlite:///topology.db") -> None:
         self.port = free_port()
         self._admin_port = free_port()
         home = Path(tempfile.mkdtemp(prefix="proxy-", dir=folder))
-        self._config = home / "shardproxy.toml"
-        head = _HEAD.format(port=self.port, admin_port=self._admin_port)
-        self._config.write_text(f"{head}\n{sections}", encoding="utf-8")
-        argv = [sys.executable, "-m", "shardproxy", "serve", "--config", str(self._config)]
+        self.config = home / "shardproxy.toml"
+        head = _HEAD.format(port=self.port, admin_port=self._admin_port, store=store)
+        self.config.write_text(f"{head}\n{sections}", encoding="utf-8")
+        argv = [sys.executable, "-m", "shardproxy", "serve", "--config", str(self.config)]
         self.daemon = Daemon(name, argv, home / "proxy.log", cwd=_REPOSITORY)
 
     def wait_ready(self) -> None:
@@ -52,7 +55,7 @@ class Proxy:
 
     def ctl(self, *arguments: str) -> list[str]:
         """The command line of a `shardctl` for this proxy; it runs in the repository's folder."""
-        return [sys.executable, "-m", "shardproxy.cli.ctl", "--config", str(self._config), *arguments]
+        return [sys.executable, "-m", "shardproxy.cli.ctl", "--config", str(self.config), *arguments]
 
     def members(self) -> list[dict[str, Any]]:
         """The servers of the first shard, as /api/status has them."""

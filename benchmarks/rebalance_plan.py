@@ -28,8 +28,13 @@ _RING = 1 << 32
 
 def main() -> None:
     """Print the tables."""
-    for table in (_by_count(), _by_cost(), _ranges()):
+    for table in tables():
         print(table.markdown())
+
+
+def tables() -> list[Table]:
+    """Buckets by count, buckets by cost, and ranges."""
+    return [_by_count(), _by_cost(), _ranges()]
 
 
 def _equal(count: int) -> dict[str, float]:

@@ -2,11 +2,26 @@
 
 from collections.abc import Callable
 
-from benchmarks.cases import failover, idle, oltp, plan_cache, prepared, read_your_writes, replica_reads, scatter, stream
+from benchmarks import rebalance_plan
+from benchmarks.cases import (
+    failover,
+    idle,
+    move_copy,
+    move_pause,
+    move_tail,
+    move_traffic,
+    oltp,
+    plan_cache,
+    prepared,
+    read_your_writes,
+    replica_reads,
+    scatter,
+    stream,
+)
 from benchmarks.lab import Lab
 from benchmarks.report import Table
 
-CASES: dict[str, Callable[[Lab], Table]] = {
+CASES: dict[str, Callable[[Lab], Table | list[Table]]] = {
     "point-select": oltp.point_select,
     "read-only": oltp.read_only,
     "prepared": prepared.measure,
@@ -22,4 +37,10 @@ CASES: dict[str, Callable[[Lab], Table]] = {
     "replica-limited": replica_reads.limited,
     "read-your-writes": read_your_writes.measure,
     "failover": failover.measure,
+    "move-copy": move_copy.measure,
+    "move-tail": move_tail.measure,
+    "move-pause": move_pause.measure,
+    "move-traffic": move_traffic.measure,
+    # Plans alone, without a server.
+    "rebalance-plan": lambda _: rebalance_plan.tables(),
 }

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from benchmarks import sysbench
-from benchmarks.endpoint import Endpoint
 from benchmarks.lab import Lab
 from benchmarks.layouts import TWO
 from benchmarks.progress import say
 from benchmarks.report import Table, median, number, paired_ratio, spread
 from benchmarks.sysbench import Run
+
+_Target = TypeVar("_Target")
 
 _WARM_UP_S = 2
 _COLUMNS = (
@@ -68,10 +70,10 @@ def _measure(lab: Lab, workload: _Workload) -> Table:
     return table
 
 
-def rotated(endpoints: Sequence[Endpoint], by: int) -> list[Endpoint]:
+def rotated(targets: Sequence[_Target], by: int) -> list[_Target]:
     """Each round starts with another target, so that none always runs on a machine warmed up by the same one."""
-    by %= len(endpoints)
-    return [*endpoints[by:], *endpoints[:by]]
+    by %= len(targets)
+    return [*targets[by:], *targets[:by]]
 
 
 def weather(runs: Sequence[Run]) -> str:

@@ -1,0 +1,130 @@
+"""What an operator must not be able to do by mistake: each is refused, and nothing has changed then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from shardproxy.topology.hashing import bucket_of
+from shardproxy.topology.moves import MoveState
+from tests.moves.audit import audit
+from tests.moves.cluster import SCHEMA, Cluster
+from tests.moves.ledger import Ledger
+from tests.support.servers import DatabaseServer
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+REFUSED = 3
+Servers = dict[str, DatabaseServer]
+
+
+@pytest.fixture
+def cluster(move_servers: Servers) -> Iterator[Cluster]:
+    """Two shards with a few rows of a ledger that nobody works on, and a third that has joined."""
+    with Cluster(2, ranged=False, servers={name: move_servers[name] for name in ("s0", "s1", "s2")}, proxies=1) as made:
+        made.start()
+        made.add_spare()
+        yield made
+
+
+def filled(cluster: Cluster) -> Ledger:
+    """Rows, and what they are known to be."""
+    ledger = Ledger(cluster)
+    ledger.fill(200)
+    return ledger
+
+
+def test_a_share_that_has_gone_on_cannot_be_taken_back(cluster: Cluster, move_servers: Servers) -> None:
+    ledger = filled(cluster)
+    cluster.ctl("rebalance", "--execute", timeout_s=120)
+    first = next(move for move in cluster.moves() if not move.joins)
+    another = move_servers["s3"]
+    if not another.running:
+        another.start()
+    another.create_schema(SCHEMA)
+    cluster.servers["s3"], cluster.before["s3"] = another, set(cluster.tables)
+    cluster.ctl("shard", "add", "s3", "--primary", another.url(SCHEMA), "--execute")
+    cluster.ctl("shard", "drain", "s2", "--execute")
+    cluster.ctl("rebalance", "--execute", timeout_s=120)
+    assert cluster.owner("orders", 0) != "s2"
+    owners = cluster.stored().hash_maps
+    cluster.ctl("move", "reverse", str(first.id), "--execute", expect=(REFUSED,))
+    assert cluster.stored().hash_maps == owners
+    cluster.cleanup()
+    audit(cluster, ledger).check()
+
+
+def test_rows_that_lie_on_the_target_already_are_not_purged(cluster: Cluster) -> None:
+    ledger = filled(cluster)
+    cluster.ctl("rebalance", "--execute", "--max-moves", "1", "--hold")
+    move = cluster.moves()[-1]
+    cluster.ctl("move", "cancel", str(move.id))
+    key = next(key for key in range(100_000) if bucket_of(b"%d" % key) in move.share.buckets)
+    write = ledger.new_write("items", key)
+    sql = f"INSERT INTO items (customer, op, n, text) VALUES ({key}, {write.op}, 0, 'item {write.op}/0')"
+    cluster.execute(cluster.spare, sql)
+    write.outcome = "done"
+    cluster.ctl("verify", expect=(1,))
+    cluster.ctl("rebalance", "--execute", expect=(1, REFUSED))
+    assert cluster.execute(cluster.spare, f"SELECT COUNT(*) FROM items WHERE op = {write.op}")[0][0] == 1
+    # Once it is where it belongs, the move can be made.
+    cluster.execute(cluster.spare, f"DELETE FROM items WHERE op = {write.op}")
+    cluster.execute(move.source, sql)
+    cluster.ctl("rebalance", "--execute", timeout_s=120)
+    cluster.cleanup()
+    audit(cluster, ledger).check()
+
+
+def test_rows_of_a_reference_table_are_never_cleaned_up(cluster: Cluster) -> None:
+    ledger = filled(cluster)
+    for number, point in enumerate(("decided", "target_freed")):
+        mover = cluster.mover("rebalance", "--execute", "--max-moves", "0", failpoint=f"{point}:kill")
+        mover.wait()
+        join = cluster.moves()[0]
+        assert join.joins
+        cluster.ctl("move", "cleanup", str(join.id), "--execute", expect=(REFUSED,))
+        cluster.ctl("move", "reverse", str(join.id), "--execute", expect=(REFUSED,))
+        if number == 0:
+            assert join.state is MoveState.SWITCHED
+    cluster.ctl("rebalance", "--execute", timeout_s=120)
+    assert cluster.moves()[0].state is MoveState.DONE
+    cluster.cleanup()
+    audit(cluster, ledger).check()
+
+
+def test_a_shard_can_be_removed_and_come_again_elsewhere(cluster: Cluster, move_servers: Servers) -> None:
+    ledger = filled(cluster)
+    cluster.ctl("rebalance", "--execute", timeout_s=120)
+    cluster.cleanup()
+    cluster.ctl("shard", "drain", "s2", "--execute")
+    cluster.ctl("rebalance", "--execute", timeout_s=120)
+    cluster.cleanup()
+    cluster.ctl("shard", "remove", "s2", "--execute")
+    elsewhere = move_servers["s3"]
+    if not elsewhere.running:
+        elsewhere.start()
+    elsewhere.create_schema(SCHEMA)
+    # The old server stays, with a row that must not be read any more.
+    cluster.execute("s2", "REPLACE INTO rates (id, value) VALUES (99, -1)")
+    cluster.servers["s2"] = elsewhere
+    cluster.add_spare()
+    cluster.ctl("rebalance", "--execute", timeout_s=120)
+    cluster.cleanup()
+    with ledger:
+        ledger.run_for(1)
+    audit(cluster, ledger).check()
+
+
+def test_fences_of_another_store_are_noticed(cluster: Cluster) -> None:
+    filled(cluster)
+    cluster.ctl("rebalance", "--execute", timeout_s=120)
+    for proxy in cluster.proxies:
+        proxy.stop()
+    for left in cluster.dir.glob("topology.db*"):
+        left.unlink()
+    cluster._store = None
+    cluster.servers["s2"].create_schema(SCHEMA)
+    cluster.add_spare()
+    said = cluster.ctl("rebalance", "--execute", expect=(1, REFUSED), timeout_s=120)
+    assert "fence" in said and "drop its table" in said
