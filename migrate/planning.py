@@ -95,6 +95,7 @@ class Proposal:
     total: Size
     plan: RebalancePlan
     faults: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 async def propose(cluster: Cluster, stored: StoredTopology, by: By) -> Proposal:
@@ -114,7 +115,8 @@ async def propose(cluster: Cluster, stored: StoredTopology, by: By) -> Proposal:
         move = Move(number, planned.group, planned.source, planned.target, planned.share)
         moves.append(ProposedMove(move, sizes[planned.group].of(planned.share)))
     total = sum((sizes[group].total for group in groups), Size())
-    return Proposal(stored.epoch, tuple(moves), total, plan, tuple(await _faults(cluster, stored, moves)))
+    faults, notes = await _look(cluster, stored, moves)
+    return Proposal(stored.epoch, tuple(moves), total, plan, faults, notes)
 
 
 def unfinished(stored: StoredTopology) -> list[Move]:
@@ -161,18 +163,20 @@ def with_moves(stored: StoredTopology, moves: Sequence[Move]) -> StoredTopology:
     return replace(stored, moves=(*(move for move in stored.moves if move.id not in forgotten), *moves))
 
 
-async def _faults(cluster: Cluster, stored: StoredTopology, moves: Sequence[ProposedMove]) -> list[str]:
+async def _look(cluster: Cluster, stored: StoredTopology, moves: Sequence[ProposedMove]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What forbids the moves, and what else there is to know."""
+    notes: dict[str, None] = {}
     faults: dict[str, None] = {}
     for move in [*joining(stored), *(proposed.move for proposed in moves)]:
         try:
             job = await cluster.job(move, stored)
-            await preflight(job)
+            notes.update(dict.fromkeys(await preflight(job)))
             await check_place(job)
         except MoveRefused as refused:
             faults.update(dict.fromkeys(refused.reasons))
         except (MoveError, ProxyError, ServerError) as error:
             faults[str(error)] = None
-    return list(faults)
+    return tuple(faults), tuple(notes)
 
 
 @dataclass(frozen=True, slots=True)

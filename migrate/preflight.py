@@ -8,6 +8,7 @@ from migrate.binlog.errors import LayoutMismatch
 from migrate.binlog.layout import read_layouts
 from migrate.binlog.source import preflight as binlog_faults
 from migrate.errors import MoveRefused
+from migrate.grants import missing_rights
 from migrate.job import Job
 from migrate.node import FENCE, NO_TABLE_ERRNO, Node
 from migrate.tables import Described, MovedTable, describe, moved_table, name_sql, read_texts
@@ -24,7 +25,6 @@ FROM information_schema.REFERENTIAL_CONSTRAINTS r WHERE r.CONSTRAINT_SCHEMA = DA
 _TRIGGERS = """
 SELECT EVENT_OBJECT_TABLE, TRIGGER_NAME FROM information_schema.TRIGGERS
 WHERE TRIGGER_SCHEMA = DATABASE() AND TRIGGER_NAME NOT LIKE '\\_sp\\_%'"""
-_NEEDED = ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "TRIGGER")
 
 
 def moving_tables(topology: Topology, group: str, *, joins: bool) -> list[str]:
@@ -53,12 +53,13 @@ async def tables_on(node: Node, topology: Topology, group: str, share: Share, *,
     return tables
 
 
-async def preflight(job: Job) -> None:
-    """Look at both ends. Raises `MoveRefused` with everything that forbids the move."""
+async def preflight(job: Job) -> list[str]:
+    """Look at both ends; gives what an operator should know. Raises `MoveRefused` with everything that forbids the move."""
     names = [table.name for table in job.tables]
     async with job.source.session() as source, job.target.session() as target:
         # Where the log cannot be read, triggers write down what changes; that costs each write to the share about as much again.
-        job.progress.outbox = bool(await binlog_faults(source))
+        unread = await binlog_faults(source)
+        job.progress.outbox = bool(unread)
         reasons = await _family(source, target)
         reasons += await _engines(source, names)
         reasons += [] if job.progress.outbox else await _readable(source, job)
@@ -67,9 +68,11 @@ async def preflight(job: Job) -> None:
         reasons += await _triggers(target, names, job.target.shard)
         reasons += _differences(await describe(source), await describe(target), names, job.target.shard)
         for session, node in ((source, job.source), (target, job.target)):
-            reasons += await _may_make_triggers(session, node.shard)
+            reasons += await missing_rights(session, node.engine.schema, node.shard)
     if reasons:
         raise MoveRefused(reasons)
+    shard = job.source.shard
+    return [f"{shard}: triggers write down what changes, at a cost to writers, as the log cannot be read: {fault}" for fault in unread]
 
 
 async def _family(source: Connection, target: Connection) -> list[str]:
@@ -128,18 +131,6 @@ def _differences(source: dict[str, Described], target: dict[str, Described], nam
         for name in names
         if name in target and target[name].columns != source[name].columns
     ]
-
-
-async def _may_make_triggers(session: Connection, shard: str) -> list[str]:
-    """Servers with a binary log ask for a right of their own from whoever makes a trigger."""
-    try:
-        trusted = (await read_texts(session, "SELECT @@log_bin, @@log_bin_trust_function_creators"))[0]
-    except ServerError:
-        return []
-    grants = " ".join(row[0].upper() for row in await read_texts(session, "SHOW GRANTS"))
-    if trusted[0] in ("1", "ON") and trusted[1] in ("0", "OFF") and not re.search(r"SUPER|ALL PRIVILEGES ON \*\.\*", grants):
-        return [f"{shard}: the account may not make triggers: SET GLOBAL log_bin_trust_function_creators = 1, or grant it SUPER"]
-    return []
 
 
 async def make_tables(job: Job, topology: Topology) -> None:

@@ -220,6 +220,7 @@ def _show_proposal(proposal: Proposal, stored: StoredTopology, *, as_json: bool)
             "unfinished": [one.id for one in first],
             "cleans_up": [one.id for one in cleaned],
             "faults": list(proposal.faults),
+            "notes": list(proposal.notes),
         }
         print(json.dumps(whole, indent=2))
         return
@@ -244,6 +245,8 @@ def _show_proposal(proposal: Proposal, stored: StoredTopology, *, as_json: bool)
                 f"group {group}: moves {found['moved']:g} where {found['optimum']:g} is the least;"
                 f" the busiest shard then has {found['peak']:.3f} of its part"
             )
+    for note in proposal.notes:
+        console.print(f"note: {note}")
     for fault in proposal.faults:
         console.print(f"refused: {fault}")
     if (rows or first or joins) and not proposal.faults:
