@@ -62,11 +62,14 @@ async def cut_over(job: Job, tail: Tail) -> None:
         job.progress.reverse_source = await identity_of(session)
     await job.save()
     await reach("reverse_noted")
+    # Whoever was stopped on the way here may not open the target: proxies may have opened the source again.
+    _check_time(began)
+    if (await board.load()).hold != held.hold:
+        raise MoveBlocked("the hold was ended before the decision")
     await board.note(move.id, "open the target")
     await job.target.set_fence(move.id, "open", held.epoch + 1)
     await reach("target_opened")
-    if time.monotonic() - began > LIMIT_S:
-        raise MoveBlocked("the cutover took too long")
+    _check_time(began)
     await board.note(move.id, "decide")
     await reach("before_decision")
     await _decide(job, held)
@@ -74,6 +77,11 @@ async def cut_over(job: Job, tail: Tail) -> None:
     job.progress.entered_at = time.time()
     job.progress.pause_ms = round((time.monotonic() - began) * 1000)
     await job.save()
+
+
+def _check_time(began: float) -> None:
+    if time.monotonic() - began > LIMIT_S:
+        raise MoveBlocked("the cutover took too long")
 
 
 def _with(stored: StoredTopology, move: Move) -> StoredTopology:

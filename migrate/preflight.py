@@ -83,12 +83,10 @@ async def _family(source: Connection, target: Connection) -> list[str]:
 
 async def _engines(session: Connection, names: list[str]) -> list[str]:
     """Fences and comparisons rest on transactions, and the order of commits on the log's."""
-    found = await read_texts(session, "SELECT TABLE_NAME, ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()")
-    reasons = [
-        f"table {name} is of engine {engine}; only InnoDB tables are moved"
-        for name, engine in found
-        if name in names and engine != "InnoDB"
-    ]
+    sql = "SELECT TABLE_NAME, ENGINE, TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()"
+    found = [row for row in await read_texts(session, sql) if row[0] in names]
+    reasons = [f"table {name} is of engine {engine}; only InnoDB tables are moved" for name, engine, _ in found if engine != "InnoDB"]
+    reasons += [f"table {name} is system-versioned: its history would stay behind" for name, _, kind in found if kind == "SYSTEM VERSIONED"]
     try:
         ordered = (await read_texts(session, "SELECT @@binlog_order_commits"))[0][0]
     except ServerError:
