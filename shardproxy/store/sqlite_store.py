@@ -81,7 +81,7 @@ class SQLiteStore:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            self._begin_log(connection)
             connection.execute("PRAGMA synchronous = FULL")
             for statement in _TABLES:
                 connection.execute(statement)
@@ -89,6 +89,18 @@ class SQLiteStore:
             connection.close()
             raise
         return connection
+
+    def _begin_log(self, connection: sqlite3.Connection) -> None:
+        """Changing the mode of a new file needs it alone, and does not wait for that by itself."""
+        until = time.monotonic() + _BUSY_S
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_POLL_S)
 
     def _drop(self) -> None:
         if self._connection is not None:

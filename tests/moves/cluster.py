@@ -298,7 +298,7 @@ class Cluster:
 
         What moves rows gets a process of its own; the rest is run here, as it takes no time but for starting Python.
         """
-        if arguments[0] in ("rebalance", "move"):
+        if arguments[0] == "rebalance" or "reverse" in arguments:
             mover = self.mover(*arguments)
             code, said = mover.wait(timeout_s), mover.said()
         else:

@@ -228,6 +228,10 @@ def carry_out(case: Case, servers: Mapping[str, DatabaseServer], *, seed: int = 
             stack.callback(etcd.kill)
         cluster = stack.enter_context(Cluster(2, ranged=False, servers=servers, store=etcd.url() if etcd else ""))
         relays = {}
+        if etcd is not None:
+            for who in ("ctl", "proxy1"):
+                relay = relays[who, "store"] = stack.enter_context(Relay(etcd.port))
+                cluster.store_urls[who] = etcd.url().replace(str(etcd.port), str(relay.port))
         if case.ways:
             cluster.spare_in_files = True
         for who in case.ways:
@@ -360,6 +364,8 @@ def stop_proxy(point: str, run: Run) -> None:
     mover = run.move(_failpoint(point, "1"))
     _reached(run, mover, point)
     proxy = run.cluster.proxies[1]
+    # It has seen newer documents than the one that asked it to hold.
+    run.cluster.ctl("throttle", "--rate", "0")
     proxy.pause()
     run.ledger.run_for(8)
     proxy.resume()
@@ -389,6 +395,55 @@ def kill_store(point: str, run: Run) -> None:
     run.ledger.run_for(4)
     run.etcd.start()
     run.note(f"mover: {mover.wait(150)}")
+
+
+def start_proxy(point: str, run: Run) -> None:
+    """A proxy that was not there when proxies were asked to hold."""
+    run.join()
+    proxy = run.cluster.proxies[1]
+    proxy.stop()
+    mover = run.move(_failpoint(point, "1.5"))
+    _reached(run, mover, point)
+    proxy.start()
+    run.note(f"mover: {mover.wait(150)}")
+
+
+def cut_store(who: str, point: str, run: Run) -> None:
+    """The mover or a proxy cannot reach the store for eight seconds; everybody else can."""
+    relay = run.relays[who, "store"]
+    run.join()
+    mover = run.move(_failpoint(point, "1"))
+    _reached(run, mover, point)
+    relay.refuse()
+    relay.cut()
+    run.ledger.run_for(8)
+    relay.accept()
+    run.note(f"mover: {mover.wait(150)}")
+
+
+def slow_network(way: str, run: Run) -> None:
+    """Each packet takes 20 ms."""
+    relay, mover = _at(way, "position_noted", run)
+    relay.delay(20)
+    run.note(f"mover: {mover.wait(150)}")
+    relay.delay(0)
+
+
+def purge_log(run: Run) -> None:
+    """The binary log that the move has still to read is thrown away."""
+    run.join()
+    mover = run.move("chunk_noted:3:2")
+    _reached(run, mover, "chunk_noted")
+    server = run.server("source")
+    run.ledger.run_for(0.5)
+    server.execute("FLUSH BINARY LOGS")
+    run.ledger.run_for(0.5)
+    server.execute("FLUSH BINARY LOGS")
+    newest = server.execute("SHOW BINARY LOGS")[-1][0]
+    server.execute(f"PURGE BINARY LOGS TO '{newest}'")
+    run.note(f"mover: {mover.wait(150)}")
+    again = [event for _, event in run.cluster.store.journal(run.current.id) if event.startswith("copy again")]
+    assert again, "the move went on without what was thrown away"
 
 
 def cut_network(way: str, point: str, run: Run) -> None:
@@ -589,7 +644,16 @@ def all_cases() -> list[Case]:
                 Case(f"cut {way}: {point}", partial(cut_network, way, point), **more),
                 Case(f"stall {way}: {point}", partial(stall_network, way, point), **more),
             ]
+    for point in ("verified", "hold_asked", "held", "source_closed", "before_decision", "decided"):
+        cases += [
+            Case(f"start proxy: {point}", partial(start_proxy, point), losses=True),
+            Case(f"cut mover-store: {point}", partial(cut_store, "ctl", point), etcd=True),
+            Case(f"cut proxy-store: {point}", partial(cut_store, "proxy1", point), etcd=True),
+        ]
     cases += [
+        Case("slow mover-source", partial(slow_network, "mover-source"), ways=("ctl",)),
+        Case("slow mover-target", partial(slow_network, "mover-target"), ways=("ctl",)),
+        Case("binary log purged in mid-copy", purge_log),
         Case("DDL by a proxy in mid-copy", partial(change_table, "proxy")),
         Case("DDL on the shards in mid-copy", partial(change_table, "shards")),
         Case("other tables come and go in mid-copy", truncate_table),

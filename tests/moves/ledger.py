@@ -774,7 +774,9 @@ class _Direct(_Client):
         connection = self.connections[shard] = self.ledger.cluster.servers[shard].connect("app", read_timeout=25, connect_timeout=5)
         with connection.cursor() as cursor:
             cursor.execute("XA RECOVER")
-            for *_, data in cursor.fetchall():
+            for *_, found in cursor.fetchall():
+                # A name that is no text comes as bytes.
+                data = found.decode("utf-8", "replace") if isinstance(found, bytes) else found
                 if data.startswith("w"):
                     with contextlib.suppress(pymysql.err.Error):
                         cursor.execute(f"XA COMMIT '{data}'")

@@ -58,15 +58,18 @@ def test_ranges_and_reference_tables_move_too(move_servers: Servers) -> None:
         assert cluster.spare in cluster.stored().range_maps["visits"].owners
 
 
-def test_two_shards_come_and_go_by_moves_at_the_same_time(move_servers: Servers) -> None:
+def test_two_shards_come_by_moves_at_the_same_time(move_servers: Servers) -> None:
     with Cluster(2, ranged=False, spares=2, workers=2, servers=move_servers) as cluster:
         cluster.start()
         ledger = Ledger(cluster, pause_s=PAUSE_S)
         ledger.fill(600)
+        cluster.add_spare()
         with ledger:
-            one_round(cluster, ledger, Rounds())
+            cluster.ctl("rebalance", "--execute", "--parallel", "2", timeout_s=120)
+            ledger.run_for(0.3)
+            cluster.cleanup()
         audit(cluster, ledger).check()
-        assert set(cluster.stored().hash_maps["shop"]) == {"s0", "s1"}
+        assert set(cluster.stored().hash_maps["shop"]) == {"s0", "s1", "s2", "s3"}
 
 
 def test_a_move_can_be_paused_cancelled_made_again_and_taken_back(move_servers: Servers) -> None:
@@ -107,7 +110,6 @@ def test_an_unsharded_table_is_sharded_and_spread(move_servers: Servers) -> None
         cluster.more_columns["notes"] = "customer BIGINT NOT NULL, op BIGINT NOT NULL, text VARCHAR(40), PRIMARY KEY (customer, op)"
         cluster.start()
         cluster.execute("s1", "DROP TABLE notes")
-        cluster.before["s1"].discard("notes")
         ledger = Ledger(cluster, pause_s=PAUSE_S)
         ledger.fill(200)
         with ledger:
@@ -118,7 +120,6 @@ def test_an_unsharded_table_is_sharded_and_spread(move_servers: Servers) -> None
             ledger.run_for(0.5)
             cluster.cleanup()
             ledger.run_for(0.3)
-        cluster.before["s1"].add("notes")
         audit(cluster, ledger).check()
         assert cluster.execute("s1", "SELECT COUNT(*) FROM notes")[0][0] > 0
 

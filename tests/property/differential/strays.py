@@ -35,7 +35,7 @@ class Strays:
         self._stored = StoredMoves(process)
         self._moves = moves if known else ()
         self._groups = {name: rule.group for name, rule in topology.rules.items()}
-        self._shares = StoredTopology(1, {}, moves=moves).strays
+        self._shares = StoredTopology(1, {}, topology.hash_maps, topology.range_maps, moves=moves).strays
         self._shards = {
             name: Client(lambda server=server, schema=schema, **options: server.connect(schema, **options))
             for name, (server, schema) in shards.placement.items()
