@@ -125,6 +125,9 @@ def test_fences_of_another_store_are_noticed(cluster: Cluster) -> None:
         left.unlink()
     cluster._store = None
     cluster.servers["s2"].create_schema(SCHEMA)
+    # It is the proxies that make a store.
+    for proxy in cluster.proxies:
+        proxy.start()
     cluster.add_spare()
     said = cluster.ctl("rebalance", "--execute", expect=(1, REFUSED), timeout_s=120)
     assert "fence" in said and "drop its table" in said
