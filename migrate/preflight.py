@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from migrate.binlog.errors import LayoutMismatch
 from migrate.binlog.layout import read_layouts
@@ -63,9 +64,9 @@ async def preflight(job: Job) -> list[str]:
         reasons = await _family(source, target)
         reasons += await _engines(source, names)
         reasons += [] if job.progress.outbox else await _readable(source, job)
-        reasons += await _foreign_keys(source, names)
-        reasons += await _triggers(source, names, job.source.shard)
-        reasons += await _triggers(target, names, job.target.shard)
+        reasons += await foreign_keys(source, names)
+        reasons += await triggers(source, names, job.source.shard)
+        reasons += await triggers(target, names, job.target.shard)
         reasons += _differences(await describe(source), await describe(target), names, job.target.shard)
         for session, node in ((source, job.source), (target, job.target)):
             reasons += await missing_rights(session, node.engine.schema, node.shard)
@@ -105,8 +106,8 @@ async def _readable(session: Connection, job: Job) -> list[str]:
     return []
 
 
-async def _foreign_keys(session: Connection, names: list[str]) -> list[str]:
-    """Rows that a foreign key changes are not in every server's log."""
+async def foreign_keys(session: Connection, names: list[str]) -> list[str]:
+    """Why tables cannot be moved with their foreign keys: rows that a key changes are not in every server's log."""
     reasons = []
     for table, key, referenced, on_delete, on_update in await read_texts(session, _FOREIGN_KEYS):
         if table not in names and referenced not in names:
@@ -118,7 +119,8 @@ async def _foreign_keys(session: Connection, names: list[str]) -> list[str]:
     return reasons
 
 
-async def _triggers(session: Connection, names: list[str], shard: str) -> list[str]:
+async def triggers(session: Connection, names: list[str], shard: str) -> list[str]:
+    """Why tables cannot be moved with their triggers."""
     found = await read_texts(session, _TRIGGERS)
     return [f"table {table} on {shard} has a trigger, {name}, which would act twice" for table, name in found if table in names]
 
@@ -136,12 +138,17 @@ async def make_tables(job: Job, topology: Topology) -> None:
     wanted = [rule.name for rule in topology.rules.values() if rule.scheme.sharded or rule.scheme.copied]
     names = sorted(wanted) if job.move.joins else [table.name for table in job.tables]
     async with job.source.session() as source, job.target.session() as target:
-        there = await describe(target)
-        here = await describe(source)
-        for name in names:
-            if name not in there and name in here:
-                created = (await read_texts(source, f"SHOW CREATE TABLE {name_sql(name)}"))[0][1]
-                await target.query(_AUTO_INCREMENT.sub("", created).encode())
+        await make_missing(source, target, names)
+
+
+async def make_missing(source: Connection, target: Connection, names: Sequence[str]) -> None:
+    """Make tables of the source on the target, empty, where it has them not."""
+    there = await describe(target)
+    here = await describe(source)
+    for name in names:
+        if name not in there and name in here:
+            created = (await read_texts(source, f"SHOW CREATE TABLE {name_sql(name)}"))[0][1]
+            await target.query(_AUTO_INCREMENT.sub("", created).encode())
 
 
 async def check_place(job: Job) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from migrate.cluster import Cluster, opened
 from migrate.errors import MoveRefused
-from migrate.tables import describe, moved_table
+from migrate.sharding import check_sharding, make_everywhere
 from migrate.throttle import KNOBS
 from shardproxy.cli.main import EXIT_DONE
 from shardproxy.cli.printing import print_json
@@ -17,8 +17,7 @@ from shardproxy.config.model import NAME, ServerUrl
 from shardproxy.errors import ProxyError, ServerError
 from shardproxy.store.records import ShardedTable, ShardRecord, StoredTopology
 from shardproxy.topology.hashing import BUCKETS
-from shardproxy.topology.share import Share
-from shardproxy.topology.topology import Scheme, TableRule
+from shardproxy.topology.topology import Scheme
 
 Change = Callable[[StoredTopology], StoredTopology]
 
@@ -140,30 +139,44 @@ def _check_removable(stored: StoredTopology, name: str) -> None:
 
 async def shard_table(loaded: LoadedConfig, names: list[str], key: str, group: str | None, *, execute: bool) -> int:
     """Make sharded tables of unsharded ones. Their rows stay where they are, as one shard that owns all buckets, until a rebalance."""
+    group = group or names[0]
+    added = {name: ShardedTable(key, group) for name in names}
     async with opened(loaded) as cluster:
-        stored = cluster.open()
-        topology = cluster.topology(stored)
-        rules = [topology.rule(name) for name in names]
-        homes = {rule.shard for rule in rules}
-        group = group or names[0]
-        reasons = [f"table {rule.name} is {rule.scheme.value} already" for rule in rules if rule.scheme is not Scheme.UNSHARDED]
-        if len(homes) > 1:
-            reasons.append("the tables live on different shards")
-        if group in stored.hash_maps or group in stored.range_maps:
-            reasons.append(f"there is a group {group} already, whose rows lie elsewhere; choose another name with --group")
-        home = homes.pop()
-        reasons += await _check_tables(cluster, stored, home, names, key, group)
-        if reasons:
-            raise MoveRefused(reasons)
-        if not execute:
-            print(f"would shard {', '.join(names)} by hash of {key} as group {group}: all on {home}, until `shardctl rebalance --execute`")
-            print("add --execute to do it")
-            return EXIT_DONE
-        added = {name: ShardedTable(key, group) for name in names}
-        owners = {group: (home,) * BUCKETS}
-        await _write(cluster, lambda doc: replace(doc, tables={**doc.tables, **added}, hash_maps={**doc.hash_maps, **owners}))
-        print(f"{', '.join(names)}: sharded, all on {home}; `shardctl rebalance` shows what would move")
-        return EXIT_DONE
+        while True:
+            stored = cluster.open()
+            home = _home(cluster, stored, names, group)
+            owners = {group: (home,) * BUCKETS}
+            sharded = replace(stored, tables={**stored.tables, **added}, hash_maps={**stored.hash_maps, **owners})
+            await check_sharding(cluster, sharded, home, names)
+            if not execute:
+                print(
+                    f"would shard {', '.join(names)} by hash of {key} as group {group}: all on {home}, until `shardctl rebalance --execute`"
+                )
+                print("add --execute to do it")
+                return EXIT_DONE
+            # First the tables, then the word that they are sharded: proxies send statements to all shards from then on.
+            await make_everywhere(cluster, stored, home, names)
+            if await asyncio.to_thread(cluster.store.compare_and_set, stored.epoch, replace(sharded, epoch=stored.epoch + 1)):
+                break
+    print(f"{', '.join(names)}: sharded, all on {home}; `shardctl rebalance` shows what would move")
+    return EXIT_DONE
+
+
+def _home(cluster: Cluster, stored: StoredTopology, names: list[str], group: str) -> str:
+    """The shard with the tables; raises `MoveRefused` where they cannot become a group."""
+    rules = [cluster.topology(stored).rule(name) for name in names]
+    homes = sorted({rule.shard for rule in rules})
+    reasons = [f"table {rule.name} is {rule.scheme.value} already" for rule in rules if rule.scheme is not Scheme.UNSHARDED]
+    if len(homes) > 1:
+        reasons.append("the tables live on different shards")
+    if group in stored.hash_maps or group in stored.range_maps:
+        reasons.append(f"there is a group {group} already, whose rows lie elsewhere; choose another name with --group")
+    # It would get the tables that are sharded now.
+    joining = [move for move in stored.moves if move.joins and move.state.strays_on_target]
+    reasons += [f"shard {move.target} is joining (move {move.id}): try again when it is a member" for move in joining]
+    if reasons:
+        raise MoveRefused(reasons)
+    return homes[0]
 
 
 async def set_knobs(loaded: LoadedConfig, knobs: dict[str, float], *, as_json: bool) -> int:
@@ -178,24 +191,6 @@ async def set_knobs(loaded: LoadedConfig, knobs: dict[str, float], *, as_json: b
             for name, value in values.items():
                 print(f"{name} = {value:g}")
         return EXIT_DONE
-
-
-async def _check_tables(cluster: Cluster, stored: StoredTopology, home: str, names: list[str], key: str, group: str) -> list[str]:
-    async with cluster.node(home, stored).session() as session:
-        found = await describe(session)
-    reasons = []
-    for name in names:
-        if name not in found:
-            reasons.append(f"table {name} is not on shard {home}")
-            continue
-        table = moved_table(TableRule(name, Scheme.HASH, key, group), found[name], Share(buckets=frozenset((0,))))
-        if isinstance(table, str):
-            reasons.append(table)
-        elif key.lower() not in (column.lower() for column in table.key):
-            reasons.append(f"the primary key of table {name} does not contain {key}, so it could not be kept unique over shards")
-        elif any(column[0].lower() == key.lower() and column[3] == "YES" for column in found[name].columns):
-            reasons.append(f"column {key} of table {name} can be NULL")
-    return reasons
 
 
 async def _write(cluster: Cluster, change: Change) -> None:

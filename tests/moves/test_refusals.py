@@ -131,3 +131,39 @@ def test_fences_of_another_store_are_noticed(cluster: Cluster) -> None:
     cluster.add_spare()
     said = cluster.ctl("rebalance", "--execute", expect=(1, REFUSED), timeout_s=120)
     assert "fence" in said and "drop its table" in said
+
+
+NOTES = "customer BIGINT NOT NULL, op BIGINT NOT NULL, text VARCHAR(40)"
+
+
+@pytest.mark.parametrize(
+    ("columns", "elsewhere", "reason"),
+    [
+        (f"{NOTES}, PRIMARY KEY (op)", "", "does not contain the sharding key"),
+        (f"{NOTES}, PRIMARY KEY (customer, op), UNIQUE KEY by_text (text)", "", "by_text"),
+        ("customer BIGINT, op BIGINT NOT NULL, UNIQUE KEY (customer, op), PRIMARY KEY (op)", "", "can be NULL"),
+        (NOTES, "", "no primary key"),
+        (f"{NOTES}, PRIMARY KEY (customer, op), FOREIGN KEY (op) REFERENCES plain (id)", "", "does not move with it"),
+        (f"{NOTES}, PRIMARY KEY (customer, op)", f"{NOTES}, more INT, PRIMARY KEY (customer, op)", "declared in another way"),
+    ],
+)
+def test_a_table_that_cannot_be_served_sharded_is_not_sharded(cluster: Cluster, columns: str, elsewhere: str, reason: str) -> None:
+    """Clients would get SP1301 for it from then on."""
+    cluster.execute("s0", "CREATE TABLE plain (id BIGINT NOT NULL PRIMARY KEY)")
+    cluster.execute("s0", f"CREATE TABLE notes ({columns})")
+    if elsewhere:
+        cluster.execute("s1", f"CREATE TABLE notes ({elsewhere})")
+    said = cluster.ctl("table", "shard", "notes", "--key", "customer", "--execute", expect=(REFUSED,))
+    assert reason in said
+    assert not cluster.stored().tables and (elsewhere or "notes" not in cluster.tables_of("s1"))
+
+
+def test_rows_that_nobody_saw_do_not_appear_when_a_table_is_sharded(cluster: Cluster) -> None:
+    """A table of the same name on another shard, out of clients' sight so far."""
+    cluster.execute("s0", f"CREATE TABLE notes ({NOTES}, PRIMARY KEY (customer, op))")
+    cluster.execute("s1", f"CREATE TABLE notes ({NOTES}, PRIMARY KEY (customer, op))")
+    cluster.execute("s1", "INSERT INTO notes VALUES (1, 1, 'old')")
+    assert "has rows" in cluster.ctl("table", "shard", "notes", "--key", "customer", "--execute", expect=(REFUSED,))
+    cluster.execute("s1", "DELETE FROM notes")
+    cluster.ctl("table", "shard", "notes", "--key", "customer", "--execute")
+    assert cluster.proxies[0].execute("SELECT COUNT(*) FROM notes") == [(0,)]

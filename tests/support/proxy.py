@@ -35,7 +35,8 @@ class ProxyProcess(ServerProcess):
         name: str = "proxy",
     ) -> None:
         super().__init__(name, free_port())
-        self.admin_port = free_port()
+        self.processes = int((settings or {}).get("workers", 1))
+        self.admin_port = free_port(self.processes)
         self.config_path = self.dir / "shardproxy.toml"
         self.environment = dict(environment or {})
         proxy = {
@@ -60,12 +61,13 @@ class ProxyProcess(ServerProcess):
         return super()._environment() | {"PYTHONPATH": str(REPO)} | self.environment
 
     def _is_ready(self) -> bool:
-        return self.http("/readyz")[0] == 200
+        # Each process is ready by itself.
+        return all(self.http("/readyz", process=number)[0] == 200 for number in range(self.processes))
 
-    def http(self, path: str, timeout_s: float = 5.0) -> tuple[int, str]:
-        """GET `path` from the admin port: status and body."""
+    def http(self, path: str, timeout_s: float = 5.0, *, process: int = 0) -> tuple[int, str]:
+        """GET `path` from the admin port of one of the processes: status and body."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}{path}", timeout=timeout_s) as response:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port + process}{path}", timeout=timeout_s) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             with error:
