@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from migrate.errors import MoveFailed
 from migrate.failpoints import reach
 from migrate.job import Job, is_duplicate, roll_back
-from migrate.node import LOCK_ERRNOS
+from migrate.node import LOCK_ERRNOS, Node
 from migrate.tables import MovedTable
 from shardproxy.backends.engine import Connection
 from shardproxy.errors import ServerError
@@ -57,11 +57,12 @@ async def _copy(job: Job, table: MovedTable, last: Key) -> None:
     try:
         if table.name not in job.fresh:
             # Chunks that were written after the progress was last kept.
-            await delete_rows(job, writers[0], table, table.beyond(last))
+            await delete_rows(job, job.target, table, table.beyond(last))
         job.fresh.discard(table.name)
         while True:
             began = time.monotonic()
-            rows, last = await read_chunk(reader, table, last, size)
+            reader = await job.source.reopened(reader)
+            rows, last = await read_chunk(reader, table, last, job.throttle.portion(size))
             await reach("chunk_read")
             took = time.monotonic() - began
             while writing and (not rows or len(writing) == _WRITERS):
@@ -73,7 +74,7 @@ async def _copy(job: Job, table: MovedTable, last: Key) -> None:
             if not rows:
                 return
             await job.throttle.pace(len(rows))
-            writer = writers.pop()
+            writer = await job.target.reopened(writers.pop())
             task = asyncio.get_running_loop().create_task(_write(job, writer, table, rows))
             writing.append((task, writer, rows, last))
             size = _next_size(size, len(rows), sum(map(len, rows)), took)
@@ -181,34 +182,39 @@ async def insert_rows(connection: Connection, table: MovedTable, rows: Rows) -> 
         at = end
 
 
-async def delete_rows(job: Job, connection: Connection, table: MovedTable, where: str = "TRUE", *, point: str = "") -> int:
-    """Delete the share's rows on the node of `connection`, in chunks by key; gives how many."""
-    node = job.source if connection.shard == job.source.shard else job.target
+async def delete_rows(job: Job, node: Node, table: MovedTable, where: str = "TRUE", *, point: str = "") -> int:
+    """Delete the share's rows on a node, in chunks by key; gives how many."""
     last: Key = ()
     deleted = 0
-    while True:
-        found = await connection.query(
-            f"SELECT {table.key_sql} FROM {table.sql} WHERE {where} AND {table.beyond(last)} AND {table.condition}"
-            f" ORDER BY {table.order_sql} LIMIT {_DELETE_ROWS}".encode("utf-8", "surrogateescape")
-        )
-        if not found.rows:
-            return deleted
-        until = tuple(value or b"NULL" for value in parse_row(found.rows[-1], len(table.key)))
-        await job.throttle.pace(len(found.rows))
-        try:
-            await job.begin(connection, node)
-            result = await connection.query(
-                f"DELETE FROM {table.sql} WHERE {where} AND {table.beyond(last)} AND {table.up_to(until)} AND {table.condition}".encode(
-                    "utf-8", "surrogateescape"
-                )
-            )
-            await connection.query(b"COMMIT")
-        except ServerError as error:
-            await roll_back(connection)
-            if error.errno in LOCK_ERRNOS:
-                continue
-            raise
-        deleted += result.ok.affected_rows if result.ok is not None else 0
-        last = until
-        if point:
-            await reach(point)
+    connection = await node.connect()
+    try:
+        while until := await _last_of_chunk(connection, table, f"{where} AND {table.beyond(last)}", job.throttle.portion(_DELETE_ROWS)):
+            key, rows = until
+            await job.throttle.pace(rows)
+            connection = await node.reopened(connection)
+            condition = f"{where} AND {table.beyond(last)} AND {table.up_to(key)} AND {table.condition}"
+            try:
+                await job.begin(connection, node)
+                result = await connection.query(f"DELETE FROM {table.sql} WHERE {condition}".encode("utf-8", "surrogateescape"))
+                await connection.query(b"COMMIT")
+            except ServerError as error:
+                await roll_back(connection)
+                if error.errno in LOCK_ERRNOS:
+                    continue
+                raise
+            deleted += result.ok.affected_rows if result.ok is not None else 0
+            last = key
+            if point:
+                await reach(point)
+        return deleted
+    finally:
+        connection.abort()
+
+
+async def _last_of_chunk(connection: Connection, table: MovedTable, where: str, limit: int) -> tuple[Key, int] | None:
+    """The key that ends the next rows of the share, and how many they are."""
+    sql = f"SELECT {table.key_sql} FROM {table.sql} WHERE {where} AND {table.condition} ORDER BY {table.order_sql} LIMIT {limit}"
+    found = await connection.query(sql.encode("utf-8", "surrogateescape"))
+    if not found.rows:
+        return None
+    return tuple(value or b"NULL" for value in parse_row(found.rows[-1], len(table.key))), len(found.rows)

@@ -14,7 +14,7 @@ from migrate.tables import MovedTable, read_texts
 from migrate.throttle import Throttle
 from shardproxy.backends.engine import Connection
 from shardproxy.errors import ServerError
-from shardproxy.topology.moves import Move
+from shardproxy.topology.moves import Move, MoveState
 from shardproxy.topology.topology import Topology
 
 # Progress is saved so often, in seconds: what is lost of it in a crash is copied again.
@@ -61,7 +61,7 @@ class Progress:
 
     def plain(self) -> dict[str, Any]:
         """What is saved."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.__slots__} | {"copied": dict(self.copied)}
 
 
 @dataclass(slots=True)
@@ -81,6 +81,19 @@ class Job:
     # The tables that this process itself has emptied on the target and not begun to copy.
     fresh: set[str] = field(default_factory=set)
     _saved_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.throttle.tell = self._tell
+        self.throttle.wanted = self.wanted
+
+    def wanted(self) -> str:
+        """What an operator wishes of the move, as far as it can be heeded where the move is: "pause", "cancel" or nothing."""
+        wanted, state = self.board.wanted.get(self.move.id, ""), self.move.state
+        late = state in (MoveState.FENCING, MoveState.ABORTING) or (wanted == "cancel" and state.decided)
+        return "" if late else wanted
+
+    async def _tell(self) -> None:
+        await self.save(now=False)
 
     async def save(self, *, now: bool = True) -> None:
         """Keep the progress; without `now` only if it has not been kept for a while."""

@@ -12,7 +12,9 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from migrate.binlog.errors import BinlogError
 from migrate.binlog.source import current_position
+from migrate.binlog.source import preflight as log_faults
 from migrate.copying import copy_all, delete_rows
 from migrate.cutover import cut_over
 from migrate.errors import MoveBlocked, MoveFailed, MoveRefused, Restart
@@ -80,14 +82,14 @@ class Mover:
     async def _step(self, step: Callable[[], Awaitable[None]]) -> None:
         """Try a step once; what is only in the way for now is waited for."""
         try:
-            await self._heed()
+            await self._job.throttle.heed()
             await step()
             self._wait_s = _AGAIN_S
         except (MoveBlocked, ProxyError, StoreUnavailable) as error:
             await self._wait_for(str(error))
         except Restart as error:
             await self._restart(error)
-        except (MoveFailed, MoveRefused) as error:
+        except (MoveFailed, MoveRefused, BinlogError) as error:
             await self._give_up(str(error))
         except ServerError as error:
             # A tail that has ended by it is begun anew.
@@ -109,18 +111,6 @@ class Mover:
                 if error.errno not in _PASSING_ERRNOS:
                     raise
                 await self._wait_for(str(error))
-
-    async def _heed(self) -> None:
-        """What operators wish: to wait, or to give up."""
-        job = self._job
-        while True:
-            wanted = job.board.wanted.get(job.move.id, "")
-            job.throttle.paused = wanted == "pause"
-            if wanted == "cancel" and not job.move.state.decided and job.move.state not in (S.FENCING, S.ABORTING):
-                raise MoveFailed("cancelled by an operator")
-            if not job.throttle.paused:
-                return
-            await asyncio.sleep(_AGAIN_S)
 
     async def _wait_for(self, reason: str) -> None:
         """Say why the move waits, and wait a while, each time longer."""
@@ -188,6 +178,8 @@ class Mover:
         active = {other.id for other in (await job.board.load()).moves if not other.state.over} | {move.reverse_of}
         for node in (job.source, job.target):
             await node.sweep_guards(active)
+        if move.reverse_of:
+            await self._look_back()
         if not move.joins:
             await job.source.make_guards(move.id, job.tables, move.share, outbox=job.progress.outbox)
             await job.target.make_guards(move.id, job.tables, move.share)
@@ -198,6 +190,15 @@ class Mover:
         await job.board.await_proxies(epoch, _PROXIES_S)
         await reach("prepared")
         await self._enter(S.COPYING)
+
+    async def _look_back(self) -> None:
+        """A move that takes another one back begins with what has changed since, if the log tells that, otherwise with a copy."""
+        job, progress = self._job, self._job.progress
+        async with job.source.session() as session:
+            progress.outbox = bool(await log_faults(session))
+        if progress.outbox:
+            progress.position, progress.back = "", False
+        await job.save()
 
     async def _claim(self) -> int:
         """Make this mover the one that may write on both ends; gives the epoch that proxies must have."""
@@ -230,9 +231,8 @@ class Mover:
         """Where the tail will begin: what was committed before can be read by then, what comes later is in the log behind it."""
         job, progress = self._job, self._job.progress
         if not job.empty:
-            async with job.target.session() as session:
-                for table in job.tables:
-                    await delete_rows(job, session, table)
+            for table in job.tables:
+                await delete_rows(job, job.target, table)
         # Only what this process has found empty itself, and has not written to since.
         job.empty = False
         async with job.source.session() as session:
@@ -241,6 +241,7 @@ class Mover:
             await job.source.mark(session)
             counts = [await read_texts(session, f"SELECT COUNT(*) FROM {table.sql} WHERE {table.condition}") for table in job.tables]
         progress.rows_total = sum(int(count[0][0]) for count in counts)
+        progress.back = False
         progress.rows_copied = progress.bytes_copied = 0
         progress.copied.clear()
         progress.started_at = time.time()
@@ -357,8 +358,8 @@ class Mover:
             found = await read_texts(session, f"SELECT state FROM `_sp_fence` WHERE move = {move.id}")
             if found[0][0] != "closed":
                 raise MoveFailed(f"the fence of move {move.id} on {job.source.shard} is {found[0][0]}, so its rows are not deleted")
-            for table in job.tables:
-                await delete_rows(job, session, table, point="cleanup_chunk")
+        for table in job.tables:
+            await delete_rows(job, job.source, table, point="cleanup_chunk")
         await reach("cleaned")
         await job.source.drop_guards(move.id)
         await job.target.drop_guards(move.id)
@@ -372,14 +373,13 @@ class Mover:
         job, move = self._job, self._job.move
         await reach("abort_begun")
         await self._claim()
-        async with job.target.session() as session:
-            for table in job.tables:
-                try:
-                    await delete_rows(job, session, table)
-                except ServerError as error:
-                    # The table was never made there.
-                    if error.errno != NO_TABLE_ERRNO:
-                        raise
+        for table in job.tables:
+            try:
+                await delete_rows(job, job.target, table)
+            except ServerError as error:
+                # The table was never made there.
+                if error.errno != NO_TABLE_ERRNO:
+                    raise
         await reach("purged")
         await job.source.drop_guards(move.id)
         await job.target.drop_guards(move.id)

@@ -66,6 +66,10 @@ class Node:
             await connection.query(text.encode())
         return connection
 
+    async def reopened(self, connection: Connection | None) -> Connection:
+        """The session, or another one where the server has ended it, as it does with one that is idle for long."""
+        return await self.connect() if connection is None or connection.closed else connection
+
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Connection]:
         """A session for a few statements."""

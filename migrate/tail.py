@@ -25,7 +25,7 @@ from migrate.errors import MoveBlocked, MoveFailed, Restart
 from migrate.failpoints import reach
 from migrate.job import Job, is_duplicate, roll_back
 from migrate.keys import key_of_value
-from migrate.node import LOCK_ERRNOS, MARKER, OUTBOX, Node
+from migrate.node import LOCK_ERRNOS, MARKER, OUTBOX
 from migrate.tables import MovedTable, read_texts
 from shardproxy.backends.engine import Connection
 from shardproxy.errors import ProxyError, ServerError
@@ -252,8 +252,8 @@ class Tail:
         marked_at = 0.0
         while True:
             try:
-                self._source = await _reopened(self._source, job.source)
-                self._target = await _reopened(self._target, job.target)
+                self._source = await job.source.reopened(self._source)
+                self._target = await job.target.reopened(self._target)
                 if self._pending or self._outbox or time.monotonic() - marked_at > _MARK_S:
                     marked_at = time.monotonic()
                     await self._turn()
@@ -366,11 +366,6 @@ class Tail:
                 await roll_back(connection)
                 raise MoveFailed(f"table {table.name}: rows are not the same on {job.target.shard} as they were written")
         await connection.query(b"COMMIT")
-
-
-async def _reopened(connection: Connection | None, node: Node) -> Connection:
-    """The session, or another one where the server has ended it, as it does with one that is idle for long."""
-    return await node.connect() if connection is None or connection.closed else connection
 
 
 def xor_of(rows: Rows) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from migrate.errors import MoveFailed
 from migrate.node import Node
 from migrate.tables import read_texts
 from shardproxy.backends.engine import Connection
@@ -14,6 +15,8 @@ from shardproxy.protocol.resultset import parse_row
 
 _LOOK_S = 0.5
 _PAUSE_S = 0.1
+# Less than this is not worth a sleep.
+_LEAST_WAIT_S = 0.02
 # What operators may set, with what is meant where they have not: rows per second (0: as fast as it goes), threads at work on a server
 # above which the mover waits, seconds that a replica of the source or the target may be behind, milliseconds that a proxy's statements
 # may take (99 %; 0: not looked at).
@@ -21,7 +24,10 @@ KNOBS: dict[str, float] = {"rate": 0.0, "max_threads_running": 25.0, "max_replic
 
 
 class Throttle:
-    """One move's. `reason` says why it waits, or is empty; `knobs` are shared and may change at any time."""
+    """One move's. `reason` says why it waits, or is empty; `knobs` are shared and may change at any time.
+
+    Whose it is sets `wanted`, which gives what an operator wishes now ("pause", "cancel" or nothing), and `tell`, called while it waits.
+    """
 
     def __init__(
         self, nodes: Sequence[Node], replicas: Sequence[Node], knobs: Mapping[str, float], p99_ms: Callable[[], float] = lambda: 0.0
@@ -30,12 +36,13 @@ class Throttle:
         self._replicas = replicas
         self.knobs = knobs
         self.reason = ""
-        self.paused = False
+        self.wanted: Callable[[], str] = str
         self._load = ""
         self._looker: asyncio.Task[None] | None = None
         self._debt = 0.0
         self._at = time.monotonic()
         self._p99_ms = p99_ms
+        self.tell: Callable[[], Awaitable[None]] = _nobody
 
     def knob(self, name: str) -> float:
         """A setting as it is now."""
@@ -51,25 +58,46 @@ class Throttle:
             self._looker.cancel()
             await asyncio.gather(self._looker, return_exceptions=True)
 
-    async def pace(self, rows: int) -> None:
-        """Wait until so many rows more may be moved."""
-        while True:
-            self.reason = "paused by an operator" if self.paused else self._load
-            if not self.reason:
-                break
-            await asyncio.sleep(_PAUSE_S)
+    def portion(self, rows: int) -> int:
+        """Of so many rows those to be taken at once, so that the pauses between are short."""
         rate = self.knob("rate")
-        now = time.monotonic()
-        if rate <= 0:
-            self._debt, self._at = 0.0, now
-            return
-        self._debt = max(0.0, self._debt - (now - self._at) * rate) + rows
-        self._at = now
-        wait = self._debt / rate
-        if wait > 0.02:
+        return rows if rate <= 0 else max(1, min(rows, int(rate * _LOOK_S)))
+
+    async def heed(self) -> None:
+        """Wait while an operator wants it. Raises `MoveFailed` where one has cancelled the move."""
+        while (wanted := self.wanted()) == "pause":
+            self.reason = "paused by an operator"
+            await self.tell()
+            await asyncio.sleep(_PAUSE_S)
+        self.reason = ""
+        if wanted == "cancel":
+            raise MoveFailed("cancelled by an operator")
+
+    async def pace(self, rows: int) -> None:
+        """Wait until so many rows more may be moved. Raises as `heed`.
+
+        It may take long: servers end sessions that are idle meanwhile.
+        """
+        await self.heed()
+        while self._load:
+            self.reason = self._load
+            await self.tell()
+            await asyncio.sleep(_PAUSE_S)
+            await self.heed()
+        self._debt += rows
+        while (rate := self.knob("rate")) > 0:
+            now = time.monotonic()
+            self._debt = max(0.0, self._debt - (now - self._at) * rate)
+            self._at = now
+            wait = self._debt / rate
+            if wait <= _LEAST_WAIT_S:
+                break
             self.reason = f"rate {rate:g} rows/s"
-            await asyncio.sleep(min(wait, 5.0))
+            await self.tell()
+            await asyncio.sleep(min(wait, _LOOK_S))
             self.reason = ""
+        else:
+            self._debt, self._at = 0.0, time.monotonic()
 
     async def _look_forever(self) -> None:
         sessions: dict[Node, Connection] = {}
@@ -115,3 +143,7 @@ class Throttle:
                 lag = "does not replicate" if behind is None else f"is {int(behind)} s behind"
                 return f"{node.shard}: replica {node.engine.address} {lag}"
         return ""
+
+
+async def _nobody() -> None:
+    pass

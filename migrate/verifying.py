@@ -25,24 +25,27 @@ _SETTLE_S = 30.0
 async def verify(job: Job, tail: Tail) -> int:
     """Compare every row of the share; gives how many were compared. Raises `MoveFailed` where rows stay different."""
     source, target = await job.source.connect(), await job.target.connect()
-    compared = 0
+    compared = rows = 0
     try:
         for table in job.tables:
             doubtful: list[Key] = []
             last: Key = ()
             while True:
                 tail.check()
-                await job.throttle.pace(_RANGE_ROWS)
+                # Also to wait while an operator, or the servers' load, wants it.
+                await job.throttle.pace(rows)
+                source, target = await job.source.reopened(source), await job.target.reopened(target)
                 until = await _range_end(source, table, last)
                 where = table.beyond(last) + (f" AND {table.up_to(until)}" if until else "")
                 here, there = await asyncio.gather(_sums(source, table, where), _sums(target, table, where))
                 if here != there:
                     doubtful += await _differing(source, target, table, where)
-                compared += int(here[0] or 0)
+                rows = int(here[0] or 0)
+                compared += rows
                 if not until:
                     break
                 last = until
-            await _settle(job, tail, table, doubtful, source, target)
+            await _settle(job, tail, table, doubtful)
     finally:
         source.abort()
         target.abort()
@@ -74,7 +77,7 @@ async def _differing(source: Connection, target: Connection, table: MovedTable, 
     return [key for key in {**here, **there} if here.get(key) != there.get(key)]
 
 
-async def _settle(job: Job, tail: Tail, table: MovedTable, keys: list[Key], source: Connection, target: Connection) -> None:
+async def _settle(job: Job, tail: Tail, table: MovedTable, keys: list[Key]) -> None:
     """Look at rows that differed again, until none does."""
     before: dict[Key, bytes] = {}
     for round_ in range(_ROUNDS):
@@ -84,22 +87,25 @@ async def _settle(job: Job, tail: Tail, table: MovedTable, keys: list[Key], sour
             await tail.applied_up_to_now(_SETTLE_S)
         except MoveBlocked:
             continue
-        left: list[Key] = []
-        stuck: list[Key] = []
-        for at in range(0, len(keys), _BATCH):
-            where = table.one_of(keys[at : at + _BATCH])
-            here, there = await _hashes(source, table, where), await _hashes(target, table, where)
-            for key in keys[at : at + _BATCH]:
-                if here.get(key) != there.get(key):
-                    left.append(key)
-                    if round_ and here.get(key, b"") == before.get(key, b"-"):
-                        # It has not changed since the last look, nor come to be the same.
-                        stuck.append(key)
-                    before[key] = here.get(key, b"")
-        keys = left
+        found = await _still_differing(job, table, keys)
+        # They have not changed since the last look, nor come to be the same.
+        stuck = [key for key, row in found.items() if round_ and row == before.get(key, b"-")]
+        before.update(found)
+        keys = list(found)
         if stuck and round_ > 1:
             shown = ", ".join("(" + ", ".join(value.decode("utf-8", "replace") for value in key) + ")" for key in stuck[:5])
             raise MoveFailed(f"table {table.name}: {len(stuck)} rows differ between {job.source.shard} and {job.target.shard}: {shown}")
         tail.bring_again([(table.name, key) for key in stuck])
     if keys:
         raise MoveBlocked(f"table {table.name}: {len(keys)} rows change too often to be compared")
+
+
+async def _still_differing(job: Job, table: MovedTable, keys: list[Key]) -> dict[Key, bytes]:
+    """Of these rows those that differ, with what the source has."""
+    found = {}
+    async with job.source.session() as source, job.target.session() as target:
+        for at in range(0, len(keys), _BATCH):
+            where = table.one_of(keys[at : at + _BATCH])
+            here, there = await _hashes(source, table, where), await _hashes(target, table, where)
+            found.update({key: here.get(key, b"") for key in keys[at : at + _BATCH] if here.get(key) != there.get(key)})
+    return found
