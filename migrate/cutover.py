@@ -14,10 +14,12 @@ until it is.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import replace
 from typing import Final
 
+from migrate.binlog.errors import SourceRefused
 from migrate.binlog.source import current_position
 from migrate.errors import MoveBlocked, MoveFailed
 from migrate.failpoints import reach
@@ -58,7 +60,8 @@ async def cut_over(job: Job, tail: Tail) -> None:
     await tail.applied_up_to_now(LIMIT_S - (time.monotonic() - began))
     await reach("applied_all")
     async with job.target.session() as session:
-        job.progress.reverse = "" if job.progress.outbox else (await current_position(session)).encode()
+        with contextlib.suppress(SourceRefused):  # then the way back begins with a copy
+            job.progress.reverse = (await current_position(session)).encode()
         job.progress.reverse_source = await identity_of(session)
     await job.save()
     await reach("reverse_noted")

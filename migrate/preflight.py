@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from migrate.binlog.errors import LayoutMismatch
 from migrate.binlog.layout import read_layouts
-from migrate.binlog.source import preflight as binlog_faults
+from migrate.binlog.source import preflight as log_faults
 from migrate.errors import MoveRefused
 from migrate.grants import missing_rights
 from migrate.job import Job
@@ -59,7 +59,7 @@ async def preflight(job: Job) -> list[str]:
     names = [table.name for table in job.tables]
     async with job.source.session() as source, job.target.session() as target:
         # Where the log cannot be read, triggers write down what changes; that costs each write to the share about as much again.
-        unread = await binlog_faults(source)
+        unread = await log_faults(source)
         job.progress.outbox = bool(unread)
         reasons = await _family(source, target)
         reasons += await _engines(source, names)

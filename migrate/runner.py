@@ -181,6 +181,7 @@ class Runner:
 
         stored = await board.change(add)
         back = added[0]
-        position = {"position": progress.get("reverse", ""), "source": progress.get("reverse_source", ""), "back": True}
-        await board.save_progress(back.id, position)
+        if progress.get("reverse") and not await board.progress(back.id):
+            position = {"position": progress["reverse"], "source": progress["reverse_source"], "back": True}
+            await board.save_progress(back.id, position)
         return await self._finish(stored, until_ready=False)

@@ -81,8 +81,7 @@ def test_a_move_can_be_paused_cancelled_made_again_and_taken_back(move_servers: 
         with ledger:
             cluster.ctl("throttle", "--rate", "400")
             mover = cluster.mover("rebalance", "--execute", "--max-moves", "1")
-            first = eventually(lambda: next((m for m in cluster.moves() if not m.joins and m.state is MoveState.COPYING), None), 40)
-            assert first is not None
+            first = eventually(lambda: [m for m in cluster.moves() if not m.joins and m.state is MoveState.COPYING], 40)[0]
             cluster.ctl("move", "pause", str(first.id))
             eventually(lambda: "paused" in cluster.store.progress(first.id).get("throttled", ""), 20)
             copied = cluster.store.progress(first.id)["rows_copied"]
