@@ -1,8 +1,9 @@
 """The fault matrix: what can break, at every place where a move can be, while clients go on.
 
 `python -m tests.moves.faults` runs it and prints a table; `--list` shows the cases, `--only PATTERN` picks some by a regular
-expression, `--write FILE` keeps the result as Markdown. Every case begins with two shards and a spare one, and ends, whatever was broken
-on the way, with the spare one having its part, every acknowledged row exactly once, and nothing left behind.
+expression, `--jobs N` runs so many at a time, `--write FILE` keeps the result as Markdown. Every case begins with two shards and a
+spare one, and ends, whatever was broken on the way, with the spare one having its part, every acknowledged row exactly once, and
+nothing left behind.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -692,6 +695,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--only", default="", metavar="REGEX")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, metavar="N")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--write", type=Path, metavar="FILE")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="logs and histories of cases that fail")
@@ -700,23 +704,40 @@ def main() -> int:
     if options.list:
         _print("\n".join(case.name for case in cases))
         return 0
-    servers = new_servers(3)
     outcomes: list[Outcome] = []
     try:
-        for case in cases:
-            outcome = carry_out(case, servers, seed=options.seed, keep=options.keep)
-            outcomes.append(outcome)
-            _print(_line(outcome))
-            if outcome.problem:
-                _print("    " + outcome.problem.replace("\n", "\n    "))
+        with ProcessPoolExecutor(options.jobs, initializer=_begin) as pool:
+            under_way = [pool.submit(_carry_out, case.name, options.seed, options.keep) for case in cases]
+            for future in as_completed(under_way):
+                outcome = future.result()
+                outcomes.append(outcome)
+                _print(_line(outcome))
+                if outcome.problem:
+                    _print("    " + outcome.problem.replace("\n", "\n    "))
     finally:
-        for server in servers.values():
-            server.kill()
         if options.write:
             options.write.write_text(markdown(outcomes, options.seed))
     failed = [outcome.name for outcome in outcomes if outcome.problem]
     _print(f"{len(outcomes)} cases, {sum(outcome.statements for outcome in outcomes)} statements, {len(failed)} failed")
     return 1 if failed else 0
+
+
+_servers: dict[str, DatabaseServer] = {}
+
+
+def _begin() -> None:
+    """A process has servers of its own, for all its cases."""
+    _servers.update(new_servers(3))
+    Finalize(None, _end, exitpriority=1)
+
+
+def _end() -> None:
+    for server in _servers.values():
+        server.kill()
+
+
+def _carry_out(name: str, seed: int, keep: Path | None) -> Outcome:
+    return carry_out(next(case for case in all_cases() if case.name == name), _servers, seed=seed, keep=keep)
 
 
 def _print(text: str) -> None:
