@@ -13,7 +13,7 @@ from shardproxy.errors import BACKEND_LOST, NO_LOCAL_FILE, ProxyError, ServerErr
 from shardproxy.executor.ddl import run_ddl
 from shardproxy.executor.leases import Leases
 from shardproxy.executor.outcome import Outcome, ResultSink
-from shardproxy.executor.prepared import STALE_ERRNOS, PreparedCall, PreparedText, prepared_packet
+from shardproxy.executor.prepared import PreparedCall, PreparedText, is_stale, prepared_packet
 from shardproxy.executor.reads import Use
 from shardproxy.executor.relay import fetch_found_rows, fetch_last_id, fetch_position, fetch_warnings, forward, forward_command
 from shardproxy.executor.scatter import ScatterRead
@@ -254,7 +254,7 @@ class Executor:
                 if not left:
                     leases.give(connection)
                 primary = unknown and (left or leases.free)
-                again = primary or self._helps_again(plan, connection, error, call, first=attempt == 1)
+                again = primary or self._helps_again(plan, connection, error, call)
                 if sink.started or attempt == 3 or not again:
                     raise
             except ProxyError as error:
@@ -291,12 +291,12 @@ class Executor:
             await self._ask_behind(plan, connection, outcome)
         return outcome
 
-    def _helps_again(self, plan: Plan, connection: Connection, error: ServerError, call: PreparedCall | None, *, first: bool) -> bool:
+    def _helps_again(self, plan: Plan, connection: Connection, error: ServerError, call: PreparedCall | None) -> bool:
         """Whether a statement that a server has refused may do better when it is sent again."""
         prepared = None if call is None or not connection.relays else call.for_shard(plan, self.answer)
-        if prepared is not None and error.errno in STALE_ERRNOS:
+        if prepared is not None and is_stale(error):
             connection.forget(prepared[0])
-            return first
+            return True
         return self.leases.free and self.leases.members.refused_as_read_only(connection, error)
 
     async def _load(self, connection: Connection, text: bytes, sink: ResultSink) -> Outcome:

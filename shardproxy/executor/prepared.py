@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shardproxy.backends.engine import Connection
-from shardproxy.errors import TOO_COMPLEX, WRONG_ARGUMENTS, ProxyError
+from shardproxy.errors import TOO_COMPLEX, WRONG_ARGUMENTS, ProxyError, ServerError
 from shardproxy.planner.plan import Plan
 from shardproxy.planner.template import LimitSum, OwnershipFilter, SessionValue
 from shardproxy.protocol.binary import Values, build_execute, renumbered_execute
@@ -18,7 +18,10 @@ from shardproxy.sql.statement import MAX_READ_BYTES
 
 # The server does not know the statement any more, or its tables have changed too much, or (3988, MySQL) it holds on to the character
 # sets of the execution before: it has to be prepared anew.
-STALE_ERRNOS = frozenset((1243, 1615, 3988))
+_STALE_ERRNOS = frozenset((1243, 1615, 3988))
+# MariaDB answers so, again and again, where triggers that guard a move came or went while the statement was being opened.
+_NO_TABLE_ERRNO = 1146
+_OF_MOVES = "._sp_"
 # Stands in for a parameter where a plan has to be made before there are values.
 _SAMPLE = b"1"
 
@@ -140,6 +143,11 @@ def _count(raw: bytes) -> bytes:
     if not value.isdigit():
         raise ProxyError(WRONG_ARGUMENTS, "Incorrect arguments to mysqld_stmt_execute", plain=True)
     return value
+
+
+def is_stale(error: ServerError) -> bool:
+    """Whether a server has refused to execute a statement, and would not once it is prepared anew."""
+    return error.errno in _STALE_ERRNOS or (error.errno == _NO_TABLE_ERRNO and _OF_MOVES in error.message)
 
 
 async def prepared_packet(connection: Connection, text: bytes, order: Sequence[int], call: PreparedCall) -> bytes:

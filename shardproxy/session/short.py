@@ -14,7 +14,7 @@ from shardproxy.errors import ServerError
 from shardproxy.executor.executor import NOT_ON_REPLICAS
 from shardproxy.executor.gather import Gather
 from shardproxy.executor.outcome import Outcome
-from shardproxy.executor.prepared import STALE_ERRNOS, PreparedCall
+from shardproxy.executor.prepared import PreparedCall, is_stale
 from shardproxy.executor.reads import Use
 from shardproxy.executor.relay import fetch_position, fetch_warnings, lost_error, outcome_of
 from shardproxy.executor.scatter import ScatterRead
@@ -212,7 +212,7 @@ class ShortWay:
 
     def _again_helps(self, connection: Connection, error: ServerError) -> bool:
         """Whether the long way may do better: it prepares anew, goes from a replica to the primary, and waits for one."""
-        if self._call is not None and error.errno in STALE_ERRNOS:
+        if self._call is not None and is_stale(error):
             return True
         if connection.pool.server is None or not self._leases.free:
             return False
