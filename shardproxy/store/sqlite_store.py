@@ -52,10 +52,14 @@ class SQLiteStore:
         self._file = 0
         self._connection: sqlite3.Connection | None = None
         self._lock = threading.Lock()
+        self._closed = False
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
+            if self._closed:
+                # A thread that was waiting for changes would make the files anew that whoever has closed it may have removed.
+                raise StoreUnavailable(self.label, "it has been closed")
             try:
                 self._check_file()
                 if self._connection is None:
@@ -108,8 +112,9 @@ class SQLiteStore:
             self._connection = None
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, for good."""
         with self._lock:
+            self._closed = True
             self._drop()
 
     def load(self) -> StoredTopology | None:

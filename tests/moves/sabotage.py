@@ -6,12 +6,16 @@ Some only make a program slow or stop it at a certain moment, which must do no h
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
+
+from shardproxy.store.sqlite_store import SQLiteStore
 
 BUGS: dict[str, tuple[str, Callable[[], None]]] = {}
 # How long a window stays open in which something can go wrong.
@@ -89,7 +93,11 @@ def stopped_before_writing() -> None:
         if table.name == "registers" and rows and not stopped:
             stopped.append(True)
             _say("stopped")
-            os.kill(os.getpid(), signal.SIGSTOP)
+            with ExitStack() as idle:
+                # Not in the middle of a write to the store: it would be locked for everybody.
+                for store in [found for found in gc.get_objects() if isinstance(found, SQLiteStore)]:
+                    idle.enter_context(store._lock)
+                os.kill(os.getpid(), signal.SIGSTOP)
         return rows
 
     tail.read_keys = stopping

@@ -102,8 +102,18 @@ def test_rows_that_are_counted_twice_are_found(move_servers: Servers) -> None:
         assert all("SELECT " in text or "a write of all" in text for text in run.ledger.wrong)
 
 
-@pytest.mark.parametrize("bug", ["stopped_before_writing", "no_token"])
-def test_a_mover_that_comes_too_late_and_writes_all_the_same_is_found(move_servers: Servers, bug: str) -> None:
+def test_a_mover_that_comes_too_late_does_no_harm(move_servers: Servers) -> None:
+    assert too_late(move_servers, "stopped_before_writing") == []
+
+
+def test_a_mover_that_comes_too_late_and_writes_all_the_same_is_found(move_servers: Servers) -> None:
+    """What it has read may be what stands there still; hardly ever three times."""
+    found = too_late(move_servers, "no_token") or too_late(move_servers, "no_token") or too_late(move_servers, "no_token")
+    expect(found, "no_token", "seen by clients", "registers")
+
+
+def too_late(move_servers: Servers, bug: str) -> list[str]:
+    """A mover is stopped with rows that it has read, and goes on when another one has done its work; the faults that are found."""
     with prepared(move_servers) as run:
         with run.ledger:
             mover = started(run, bug)
@@ -117,7 +127,7 @@ def test_a_mover_that_comes_too_late_and_writes_all_the_same_is_found(move_serve
             code = mover.wait_or_kill(5)
             run.ledger.run_for(0.3)
         assert bug == "no_token" or code == BUSY, mover.said()
-        expect(faults(run), bug.removeprefix("stopped_before_writing"), "seen by clients", "registers")
+        return faults(run)
 
 
 @pytest.mark.parametrize("bug", ["", "opened_before_holds"])
