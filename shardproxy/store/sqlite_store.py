@@ -52,14 +52,14 @@ class SQLiteStore:
         self._file = 0
         self._connection: sqlite3.Connection | None = None
         self._lock = threading.Lock()
-        self._closed = False
+        self._closes = 0
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
+    def _open(self, closes: int | None = None) -> Iterator[sqlite3.Connection]:
+        """The database, opened if it is not. `closes`: not where it was closed since it had been so often."""
         with self._lock:
-            if self._closed:
-                # A thread that was waiting for changes would make the files anew that whoever has closed it may have removed.
-                raise StoreUnavailable(self.label, "it has been closed")
+            if closes not in (None, self._closes):
+                raise StoreUnavailable(self.label, "it was closed meanwhile")
             try:
                 self._check_file()
                 if self._connection is None:
@@ -112,9 +112,9 @@ class SQLiteStore:
             self._connection = None
 
     def close(self) -> None:
-        """Close the file, for good."""
+        """Close the file; whoever waits for a change is told so."""
         with self._lock:
-            self._closed = True
+            self._closes += 1
             self._drop()
 
     def load(self) -> StoredTopology | None:
@@ -143,8 +143,10 @@ class SQLiteStore:
         until = time.monotonic() + timeout_s
         # The version tells of other connections' commits only.
         seen: tuple[int, int] | None = None
+        closes = self._closes
+        # To open it again behind `close` would make files anew that may have been removed.
         while True:
-            with self._open() as db:
+            with self._open(closes) as db:
                 version = (db.execute("PRAGMA data_version").fetchone()[0], self._changes)
                 if version != seen:
                     seen = version
