@@ -1,14 +1,16 @@
 """The fault matrix: what can break, at every place where a move can be, while clients go on.
 
 `python -m tests.moves.faults` runs it and prints a table; `--list` shows the cases, `--only PATTERN` picks some by a regular
-expression, `--jobs N` runs so many at a time, `--write FILE` keeps the result as Markdown. Every case begins with two shards and a
-spare one, and ends, whatever was broken on the way, with the spare one having its part, every acknowledged row exactly once, and
-nothing left behind.
+expression, `--jobs N` runs so many at a time, `--minutes N` as many as that gives, in an order by chance, `--write FILE` keeps the
+result as Markdown. Every case begins with two shards and a spare one, and ends, whatever was broken on the way, with the spare one
+having its part, every acknowledged row exactly once, and nothing left behind.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import random
 import re
 import sqlite3
 import subprocess
@@ -699,16 +701,27 @@ def main() -> int:
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--write", type=Path, metavar="FILE")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="logs and histories of cases that fail")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, metavar="N", help="begin none after so long; the order is by chance then"
+    )
     options = parser.parse_args()
     cases = [case for case in all_cases() if re.search(options.only, case.name)]
+    if options.minutes < math.inf:
+        random.Random(options.seed).shuffle(cases)
     if options.list:
         _print("\n".join(case.name for case in cases))
         return 0
     outcomes: list[Outcome] = []
     try:
         with ProcessPoolExecutor(options.jobs, initializer=_begin) as pool:
+            until = time.monotonic() + options.minutes * 60
             under_way = [pool.submit(_carry_out, case.name, options.seed, options.keep) for case in cases]
             for future in as_completed(under_way):
+                if time.monotonic() > until:
+                    for other in under_way:
+                        other.cancel()
+                if future.cancelled():
+                    continue
                 outcome = future.result()
                 outcomes.append(outcome)
                 _print(_line(outcome))
@@ -756,7 +769,8 @@ def markdown(outcomes: list[Outcome], seed: int) -> str:
     for outcome in outcomes:
         kinds.setdefault(outcome.name.partition(":")[0], []).append(outcome)
     lines = [
-        f"Seed {seed}; {len(outcomes)} cases, {sum(outcome.statements for outcome in outcomes):,} statements of clients.",
+        f"Seed {seed}; {len(outcomes)} of {len(all_cases())} cases,"
+        f" {sum(outcome.statements for outcome in outcomes):,} statements of clients.",
         "",
         "| what | places | held | failed |",
         "|---|---|---|---|",
