@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from shardproxy.cli import ctl
+from shardproxy.config.loader import load_config, seed_topology
+from shardproxy.store.reconcile import reconcile
 from shardproxy.store.records import StoredTopology
 from shardproxy.store.store import Store, open_store
 from shardproxy.topology.hashing import bucket_of
@@ -200,7 +202,7 @@ class Cluster:
         self.before = {shard: self.tables_of(shard) for shard in self.servers}
         if self.spare_in_files:
             self.ctl_config.write_text(self._file("ctl", self.shards))
-            self.ctl("moves")
+            reconcile(self.store, seed_topology(load_config(self.ctl_config).config))
         self.start_proxies()
         self.write_ctl_config()
 

@@ -750,7 +750,10 @@ def _end() -> None:
 
 
 def _carry_out(name: str, seed: int, keep: Path | None) -> Outcome:
-    return carry_out(next(case for case in all_cases() if case.name == name), _servers, seed=seed, keep=keep)
+    try:
+        return carry_out(next(case for case in all_cases() if case.name == name), _servers, seed=seed, keep=keep)
+    except BaseException as error:  # noqa: BLE001 - not every exception can be sent to another process
+        return Outcome(name, 0, f"the case itself failed: {error!r}")
 
 
 def _print(text: str) -> None:
@@ -769,8 +772,10 @@ def markdown(outcomes: list[Outcome], seed: int) -> str:
     for outcome in outcomes:
         kinds.setdefault(outcome.name.partition(":")[0], []).append(outcome)
     lines = [
-        f"Seed {seed}; {len(outcomes)} of {len(all_cases())} cases,"
-        f" {sum(outcome.statements for outcome in outcomes):,} statements of clients.",
+        (
+            f"Seed {seed}; {len(outcomes)} of {len(all_cases())} cases,"
+            f" {sum(outcome.statements for outcome in outcomes):,} statements of clients."
+        ),
         "",
         "| what | places | held | failed |",
         "|---|---|---|---|",
