@@ -27,7 +27,7 @@ demo: $(RUN) ## a sharded shop on this machine, and a tour through it
 
 # Compiled forms would be run in place of sources that have changed since.
 test: $(RUN) $(DEV) plain ## all tests, against real database servers
-	@.ci/need mariadbd=mariadb-server-core mariadb-install-db=mariadb-server-core mariadb=mariadb-client sysbench=sysbench etcd=etcd-server
+	@.ci/need mariadbd=mariadb-server-core mariadb-install-db=mariadb-server-core mariadb=mariadb-client sysbench=sysbench etcd=etcd-server redis-server=redis-server
 	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
 
 faults: $(RUN) $(DEV) plain ## what can break while rows move, at every place where it can; hours (FAULTS_ARGS='--only "kill target"')

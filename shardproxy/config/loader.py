@@ -50,21 +50,21 @@ def load_config(path: str | Path) -> LoadedConfig:
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(str(path), _faults(error)) from None
+        raise ConfigError(str(path), faults_of(error)) from None
     faults: list[str] = []
     verifiers = {}
     for name, user in config.users.items():
-        password = _secret(user.password, f"users.{name}.password", faults)
+        password = resolve_secret(user.password, f"users.{name}.password", faults)
         verifiers[name] = verifier_for(password)
     primaries = {}
     others = {}
     for name, shard in config.shards.items():
-        url = _server_url(_secret(shard.primary, f"shards.{name}.primary", faults), f"shards.{name}.primary", faults)
+        url = _server_url(resolve_secret(shard.primary, f"shards.{name}.primary", faults), f"shards.{name}.primary", faults)
         if url is not None:
             primaries[name] = _absolute(url, path)
         if shard.replicas:
             others[name] = _other_servers(name, shard, url, faults)
-    token = _secret(config.proxy.admin_token or "", "proxy.admin_token", faults)
+    token = resolve_secret(config.proxy.admin_token or "", "proxy.admin_token", faults)
     faults += _file_faults(config.proxy, path.parent)
     if faults:
         raise ConfigError(str(path), faults)
@@ -74,7 +74,7 @@ def load_config(path: str | Path) -> LoadedConfig:
 def describe_shard(name: str, section: Shard, path: Path) -> tuple[ServerUrl, ShardServers | None]:
     """Where the servers of a shard are that the file at `path` does not have; raises `ConfigError`."""
     faults: list[str] = []
-    url = _server_url(_secret(section.primary, f"shard {name}", faults), f"shard {name}", faults)
+    url = _server_url(resolve_secret(section.primary, f"shard {name}", faults), f"shard {name}", faults)
     others = _other_servers(name, section, url, faults) if section.replicas else None
     if faults or url is None:
         raise ConfigError(str(path), faults or [f"shard {name}: it has no primary"])
@@ -88,7 +88,7 @@ def _other_servers(name: str, shard: Shard, primary: ServerUrl | None, faults: l
     for number, item in enumerate(shard.replicas):
         where = f"shards.{name}.replicas[{number}]"
         replica = Replica(url=item) if isinstance(item, str) else item
-        url = _server_url(_secret(replica.url, where, faults), where, faults)
+        url = _server_url(resolve_secret(replica.url, where, faults), where, faults)
         if url is None or primary is None:
             continue
         if url.scheme != "mysql" or primary.scheme != "mysql":
@@ -101,7 +101,7 @@ def _other_servers(name: str, shard: Shard, primary: ServerUrl | None, faults: l
         found.append(ReplicaUrl(url, replica.weight))
     control = None
     if shard.control is not None:
-        user, colon, password = _secret(shard.control, f"shards.{name}.control", faults).partition(":")
+        user, colon, password = resolve_secret(shard.control, f"shards.{name}.control", faults).partition(":")
         if not (user and colon):
             faults.append(f"shards.{name}.control: it is user:password")
         control = (user, password)
@@ -131,7 +131,8 @@ def seed_topology(config: Config) -> Topology:
     return Topology(1, tuple(config.shards), config.default_shard, rules, hash_maps, range_maps)
 
 
-def _faults(error: ValidationError) -> list[str]:
+def faults_of(error: ValidationError) -> list[str]:
+    """The faults that pydantic has found, a line each."""
     faults = []
     for item in error.errors(include_input=False, include_url=False):
         where = ".".join(str(part) for part in item["loc"])
@@ -157,7 +158,8 @@ def _file_faults(settings: ProxySettings, folder: Path) -> list[str]:
     return faults
 
 
-def _secret(value: str, where: str, faults: list[str]) -> str:
+def resolve_secret(value: str, where: str, faults: list[str]) -> str:
+    """A value, or that of the environment variable that `env:NAME` names; adds to `faults` where there is none."""
     if not value.startswith("env:"):
         return value
     found = os.environ.get(value[4:])

@@ -6,7 +6,7 @@ import datetime as dt
 import ipaddress
 import itertools
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, model_validator
@@ -301,6 +301,21 @@ def _range_faults(ranges: tuple[Range, ...]) -> list[str]:
     return faults
 
 
+class CacheNode(Section):
+    """A node of a cache, where more than its URL is to be said."""
+
+    url: str = Field(description="redis://user:password@host:port/db, rediss://, unix://, or env:NAME that holds one")
+    weight: float = Field(1, gt=0, description="share of the slots, relative to the other nodes")
+
+
+class Cache(Section):
+    """`[caches.NAME]`: Redis servers that Python programs use as one, through `shardproxy.cache`."""
+
+    nodes: dict[str, str | CacheNode] = Field(
+        min_length=1, description="the servers, by names that place the keys: a URL, or a table with url and weight"
+    )
+
+
 class Config(Section):
     """The whole file."""
 
@@ -309,7 +324,7 @@ class Config(Section):
     users: dict[str, User] = Field(default_factory=dict)
     shards: dict[str, Shard] = Field(min_length=1)
     tables: dict[str, Table] = Field(default_factory=dict)
-    caches: dict[str, Any] = Field(default_factory=dict, description="cache tiers; read by the cache client only")
+    caches: dict[str, Cache] = Field(default_factory=dict, description="cache tiers; read by the cache client only")
 
     @property
     def default_shard(self) -> str:

@@ -123,7 +123,7 @@ def test_ranges_without_gaps_and_overlaps(tmp_path: Path, ranges: str, fault: st
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
-        ("[users.app]", "[caches.x]", "users"),
+        ("[users.app]", "[caches.x.nodes]", "users"),
         ("[shards.s0]", '[shards."0 s"]', "name"),
         ("[users.app]", '[proxy]\ndefault_shard = "s9"\n[users.app]', "s9"),
         ('by = "reference"', 'by = "unsharded"\nshard = "s9"', "s9"),
