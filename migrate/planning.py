@@ -171,7 +171,11 @@ async def _look(cluster: Cluster, stored: StoredTopology, moves: Sequence[Propos
         try:
             job = await cluster.job(move, stored)
             notes.update(dict.fromkeys(await preflight(job)))
-            await check_place(job)
+            leftovers = overlapping(stored, [move])
+            notes.update(dict.fromkeys(f"what move {old.id} has left on {old.source} is cleaned up first" for old in leftovers))
+            if not leftovers:
+                # Otherwise the place is looked at when it is clean, as it is before any move begins.
+                await check_place(job)
         except MoveRefused as refused:
             faults.update(dict.fromkeys(refused.reasons))
         except (MoveError, ProxyError, ServerError) as error:

@@ -76,6 +76,19 @@ def test_rows_that_lie_on_the_target_already_are_not_purged(cluster: Cluster) ->
     audit(cluster, ledger).check()
 
 
+def test_a_share_that_was_taken_back_can_be_moved_again(cluster: Cluster) -> None:
+    """What it has left where it had been is cleaned up first."""
+    ledger = filled(cluster)
+    cluster.ctl("rebalance", "--execute", "--max-moves", "1")
+    cluster.ctl("move", "reverse", str(cluster.moves()[-1].id), "--execute", timeout_s=90)
+    back = cluster.moves()[-1].id
+    assert f"what move {back} has left on {cluster.spare} is cleaned up first" in cluster.ctl("rebalance")
+    cluster.ctl("rebalance", "--execute", timeout_s=120)
+    assert cluster.spare in cluster.stored().hash_maps["shop"]
+    cluster.cleanup()
+    audit(cluster, ledger).check()
+
+
 def test_rows_of_a_reference_table_are_never_cleaned_up(cluster: Cluster) -> None:
     ledger = filled(cluster)
     for number, point in enumerate(("decided", "target_freed")):
