@@ -59,7 +59,7 @@ plain: ## take the compiled forms away again
 	@find shardproxy -name '*.so' -delete
 
 bench: $(RUN) $(DEV) $(if $(shell command -v cc),compile) ## throughput, latency and CPU per query, next to HAProxy and no proxy
-	@.ci/need mariadbd=mariadb-server-core mariadb-install-db=mariadb-server-core mariadb=mariadb-client sysbench=sysbench haproxy=haproxy
+	@.ci/need mariadbd=mariadb-server-core mariadb-install-db=mariadb-server-core mariadb=mariadb-client sysbench=sysbench haproxy=haproxy redis-server=redis-server redis-cli=redis-tools nutcracker=nutcracker
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 # By hand, after a change of dependencies; needs pip-tools in the environment that runs it.

@@ -53,8 +53,8 @@ class Lab:
 
     def __init__(self, options: Options, folder: Path, running: ExitStack) -> None:
         self.options = options
-        self._folder = folder
-        self._running = running
+        self.folder = folder
+        self.running = running
         self._proxies: dict[Layout, Proxy] = {}
         self._loaded: set[tuple[Layout, str]] = set()
 
@@ -74,12 +74,12 @@ class Lab:
     @cached_property
     def replicas(self) -> ReplicaLab:
         """The part of the laboratory with replicas."""
-        return ReplicaLab(self.options, self._folder, self._running, lambda: ReplicatedShard(self._template, self._folder, self._running))
+        return ReplicaLab(self.options, self.folder, self.running, lambda: ReplicatedShard(self._template, self.folder, self.running))
 
     @cached_property
     def moves(self) -> MoveLab:
         """The part of the laboratory in which rows move from shard to shard."""
-        return MoveLab(self.options, self._folder, lambda: self._template)
+        return MoveLab(self.options, self.folder, lambda: self._template)
 
     def proxy_log_tail(self) -> str:
         """The ends of the proxies' logs, for when something has gone wrong."""
@@ -102,21 +102,21 @@ class Lab:
 
     @cached_property
     def _template(self) -> Path:
-        return mariadb.install_template(self._folder)
+        return mariadb.install_template(self.folder)
 
     @cached_property
     def _shard_servers(self) -> list[MariaDb]:
         schemas = [[name for layout in LAYOUTS for name in layout.schemas(index)] for index in range(SHARD_SERVERS)]
-        servers = [MariaDb(f"shards-{index}", self._template, self._folder, names) for index, names in enumerate(schemas)]
+        servers = [MariaDb(f"shards-{index}", self._template, self.folder, names) for index, names in enumerate(schemas)]
         return [self._keep(server) for server in servers]
 
     @cached_property
     def _whole_server(self) -> MariaDb:
-        return self._keep(MariaDb("whole", self._template, self._folder, [layout.name for layout in LAYOUTS]))
+        return self._keep(MariaDb("whole", self._template, self.folder, [layout.name for layout in LAYOUTS]))
 
     @cached_property
     def _haproxy(self) -> HaProxy:
-        return self._keep(HaProxy(self._folder, self._whole_server.port))
+        return self._keep(HaProxy(self.folder, self._whole_server.port))
 
     def _proxy(self, layout: Layout) -> Proxy:
         if layout not in self._proxies:
@@ -126,11 +126,11 @@ class Lab:
                 tables += proxy.range_table(STREAM_SHARDED, self.options.stream_rows, FOUR.shards)
             ports = [server.port for server in self._shard_servers]
             sections = proxy.shards(layout, ports) + tables
-            self._proxies[layout] = self._keep(Proxy(self._folder, f"proxy over {layout.shards} shards", sections))
+            self._proxies[layout] = self._keep(Proxy(self.folder, f"proxy over {layout.shards} shards", sections))
         return self._proxies[layout]
 
     def _keep(self, server: _Server) -> _Server:
-        self._running.callback(server.daemon.stop)
+        self.running.callback(server.daemon.stop)
         server.wait_ready()
         return server
 

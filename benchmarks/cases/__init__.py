@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from benchmarks import rebalance_plan
 from benchmarks.cases import (
+    cache,
     failover,
     idle,
     move_copy,
@@ -41,6 +42,7 @@ CASES: dict[str, Callable[[Lab], Table | list[Table]]] = {
     "move-tail": move_tail.measure,
     "move-pause": move_pause.measure,
     "move-traffic": move_traffic.measure,
+    "cache": cache.measure,
     # Plans alone, without a server.
     "rebalance-plan": lambda _: rebalance_plan.tables(),
 }

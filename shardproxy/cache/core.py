@@ -34,6 +34,14 @@ class Ask:
     commands: list[tuple[Args, Options]]
 
 
+@dataclass(slots=True)
+class _Joined:
+    """Where the answers to the parts of a command are, and what makes one reply of them."""
+
+    places: list[tuple[str, int]]
+    join: Callable[[Sequence[Any]], Any] | None
+
+
 class Lost(Exception):
     """No answer came. `sent`: the node may have carried the command out all the same."""
 
@@ -151,27 +159,44 @@ class Core:
         scripts = list(scripts)
         if scripts:
             yield from self._load_scripts(scripts)
-        routes = []
-        asks: dict[str, Ask] = {}
+        single = self.router.single
+        asks: dict[str, list[tuple[Args, Options]]] = {name: [] for name in self.router.slots.nodes}
+        # For each command: the place of its only answer, or of all that are to be joined.
+        places: list[tuple[str, int] | _Joined] = []
         for args, options in stack:
-            left = dict(options)
-            route = self.router.route(args, left.pop(TARGET, None))
-            places = []
-            for part in route.parts:
-                ask = asks.setdefault(part.node, Ask(part.node, []))
-                places.append((part.node, len(ask.commands)))
-                ask.commands.append((part.args, dict(left)))
-            routes.append((args, route, places))
-        answers = yield list(asks.values())
-        by_node = dict(zip(asks, answers, strict=True))
-        return [self._joined(args, route.join, [(node, by_node[node][at]) for node, at in places]) for args, route, places in routes]
+            node = single(args) if TARGET not in options else None
+            if node is not None:
+                commands = asks[node]
+                places.append((node, len(commands)))
+                commands.append((args, options))
+            else:
+                places.append(self._spread(args, dict(options), asks))
+        wanted = [Ask(node, commands) for node, commands in asks.items() if commands]
+        answers = yield wanted
+        by_node = {ask.node: found for ask, found in zip(wanted, answers, strict=True)}
+        replies = []
+        for (args, _), place in zip(stack, places, strict=True):
+            if isinstance(place, _Joined):
+                replies.append(self._joined(args, place, by_node))
+            else:
+                answer = by_node[place[0]][place[1]]
+                replies.append(self._settled(place[0], args, answer) if isinstance(answer, Lost) else answer)
+        return replies
 
-    def _joined(self, args: Args, join: Callable[[Sequence[Any]], Any] | None, answers: Sequence[tuple[str, Any]]) -> Any:
-        replies = [self._settled(node, args, answer) for node, answer in answers]
+    def _spread(self, args: Args, options: Options, asks: dict[str, list[tuple[Args, Options]]]) -> _Joined:
+        route = self.router.route(args, options.pop(TARGET, None))
+        places = []
+        for part in route.parts:
+            places.append((part.node, len(asks[part.node])))
+            asks[part.node].append((part.args, dict(options)))
+        return _Joined(places, route.join)
+
+    def _joined(self, args: Args, joined: _Joined, by_node: dict[str, Answers]) -> Any:
+        replies = [self._settled(node, args, by_node[node][at]) for node, at in joined.places]
         error = next((reply for reply in replies if isinstance(reply, Exception)), None)
         if error is not None:
             return error
-        return join(replies) if join is not None else replies[0]
+        return joined.join(replies) if joined.join is not None else replies[0]
 
     def _load_scripts(self, scripts: Sequence[Any]) -> Operation[None]:
         found = yield from self.command(["SCRIPT EXISTS", *(script.sha for script in scripts)], {TARGET: ALL_NODES})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from shardproxy.cache.commands import FIRST, Args, Command, Spread, look_up
@@ -32,17 +32,19 @@ class Route:
     join: Callable[[Sequence[Any]], Any] | None = None
 
 
-@dataclass(slots=True)
 class Router:
     """Routes by one map. `encode` makes bytes of a key, as it goes over the wire."""
 
-    slots: SlotMap
-    encode: Callable[[Any], bytes]
-    _single: dict[Any, bool] = field(default_factory=dict)
+    def __init__(self, slots: SlotMap, encode: Callable[[Any], bytes]) -> None:
+        self.slots = slots
+        self.encode = encode
+        # Most programs have text as keys, and write it in UTF-8.
+        self._utf8 = encode("é") == "é".encode()
+        self._single: dict[Any, bool] = {}
 
     def node_of(self, key: Any) -> str:
         """The node that owns a key."""
-        return self.slots.owners[slot_of(self.encode(key))]
+        return self.slots.owners[slot_of(key.encode() if self._utf8 and type(key) is str else self.encode(key))]
 
     def single(self, args: Args) -> str | None:
         """The node of a command with one key in the usual place, None where there is more to it. This is what most commands need."""
@@ -56,7 +58,7 @@ class Router:
         if not known or len(args) < 2:
             return None
         key = args[1]
-        return self.slots.owners[slot_of(key.encode() if type(key) is str and key.isascii() else self.encode(key))]
+        return self.slots.owners[slot_of(key.encode() if self._utf8 and type(key) is str else self.encode(key))]
 
     def route(self, args: Args, target: str | Iterable[str] | None = None) -> Route:
         """Where a command goes. `target` names nodes, or all of them; the keys say it otherwise. Raises `CrossSlotError`, `NotRoutable`."""
@@ -108,11 +110,18 @@ class Router:
         return [words[place] for place in command.keys(words)] if command.keys is not None else []
 
     def _split(self, command: Command, args: Args) -> Route:
-        step = command.step
+        step, owners, utf8 = command.step, self.slots.owners, self._utf8
         parts: dict[str, tuple[list[Any], list[int]]] = {}
         for place, at in enumerate(range(1, len(args), step)):
-            words, places = parts.setdefault(self.node_of(args[at]), ([args[0]], []))
-            words += args[at : at + step]
+            key = args[at]
+            node = owners[slot_of(key.encode() if utf8 and type(key) is str else self.encode(key))]
+            part = parts.get(node)
+            if part is None:
+                part = parts[node] = ([args[0]], [])
+            words, places = part
+            words.append(key)
+            if step > 1:
+                words += args[at + 1 : at + step]
             places.append(place)
         if not parts:
             # What it then says is left to a server.
