@@ -43,6 +43,11 @@ class MySQLStream:
         return self._reader.eof
 
     @property
+    def more(self) -> bool:
+        """Whether the result's header has announced another one."""
+        return self._reader.more
+
+    @property
     def done(self) -> bool:
         """Whether the whole answer has come."""
         return self._reader.done

@@ -10,6 +10,7 @@ from pymysql.constants import CLIENT
 from tests.conftest import Shards
 from tests.support.proxy import ProxyProcess
 from tests.support.shop import TABLES, Shop, run
+from tests.support.wire import LOGIN_FLAGS, MULTI_STATEMENTS, WireClient
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +129,23 @@ def test_compound_statements_are_not_cut(elsewhere: ProxyProcess) -> None:
         assert cursor.fetchall() == ((3,),)
         assert cursor.nextset()
         assert cursor.fetchall() == ((2,),)
+
+
+@pytest.mark.parametrize("before", ["", "SELECT 0; ", f"SET @long = '{'x' * (1 << 15)}'; "])
+def test_header_of_a_procedure_s_results_says_that_more_follow(elsewhere: ProxyProcess, before: str) -> None:
+    """Relayed or taken apart: clients that skip the rows look there."""
+    with elsewhere.connect(database="legacy") as connection:
+        run(connection, "CREATE OR REPLACE PROCEDURE two() BEGIN SELECT 1; SELECT 2; END")
+    with WireClient(elsewhere.port).login(database="legacy", flags=LOGIN_FLAGS | MULTI_STATEMENTS) as client:
+        client.send_packet(b"\x03" + f"{before}CALL two(); SELECT 3".encode())
+        wanted = [*([[(b"0",)]] if "SELECT" in before else [[]] if before else []), [(b"1",)], [(b"2",)], [], [(b"3",)]]
+        for number, rows in enumerate(wanted, 1):
+            client.header_status = 0
+            assert client.read_result() == rows
+            more = number < len(wanted)
+            assert bool(client.status & 8) == more
+            assert bool(client.header_status & 8) == (more and bool(rows))
+        assert client.query(b"SELECT 4") == [(b"4",)]
 
 
 def test_comment_alone_is_a_statement(legacy: pymysql.Connection) -> None:
