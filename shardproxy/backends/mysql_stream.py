@@ -97,4 +97,4 @@ class MySQLStream:
     def _check(self) -> None:
         error = self._reader.error
         if error is not None:
-            raise ServerError(error.errno, error.sqlstate, error.message, self._connection.shard)
+            raise ServerError(error.errno, error.sqlstate, error.message, self._connection.shard, error.raw)

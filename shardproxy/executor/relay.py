@@ -105,7 +105,7 @@ def outcome_of(scanner: ResponseScanner, connection: Connection) -> Outcome:
         return Outcome(-1, ok.affected_rows, ok.last_insert_id, ok.warnings, ok.info, scanner.sequence, status=ok.status)
     if terminal[0] == ERR_HEADER:
         error = parse_err(terminal)
-        raise ServerError(error.errno, error.sqlstate, error.message, connection.shard)
+        raise ServerError(error.errno, error.sqlstate, error.message, connection.shard, error.raw)
     eof = parse_eof(terminal)
     return Outcome(scanner.rows, warnings=eof.warnings, sequence=scanner.sequence, status=eof.status)
 

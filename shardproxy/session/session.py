@@ -349,17 +349,17 @@ class Session:
             # A fence has refused the statement, which may be tried again: drivers know that of 1205.
             error = ProxyError(MOVING)
         state = self.state
-        message = error.message
+        message, raw = error.message, b""
         if isinstance(error, ServerError):
-            message = self.router.in_logical_names(message)
+            message, raw = self.router.in_logical_names(message), self.router.renamed(error.raw)
             self.router.metrics.errors["server"] += 1
         else:
             self.router.metrics.errors[error.spec.id] += 1
             fatal = fatal or error.fatal
-        packet = ErrPacket(error.errno, error.sqlstate, message)
+        packet = ErrPacket(error.errno, error.sqlstate, message, raw)
         self.failed = True
         state.row_count = -1
-        state.warnings = [(b"Error", b"%d" % error.errno, message.encode("utf-8", "replace"))]
+        state.warnings = [(b"Error", b"%d" % error.errno, raw or message.encode("utf-8", "replace"))]
         state.error_count = 1
         if not self.closed:
             Sink(self.channel, state.status, self.first_sequence if sequence is None else sequence).send_error(packet)

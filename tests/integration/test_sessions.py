@@ -221,6 +221,23 @@ def test_warnings_are_those_of_the_last_statement(shop: Shop) -> None:
         assert [row[:2] for row in run(connection, "SHOW ERRORS")] == [("Error", 1054)]
 
 
+@pytest.mark.parametrize("charset", ["utf8mb4", "latin1"])
+def test_errors_are_in_the_client_s_character_set(shop: Shop, charset: str) -> None:
+    """As the server has sent them, by any way; also where SHOW WARNINGS repeats them."""
+    e = "é".encode("latin1" if charset == "latin1" else "utf-8")
+    insert = b"INSERT INTO countries (code) VALUES ('" + e + b"')"
+    with shop.wire() as client:
+        client.query(b"SET NAMES " + charset.encode())
+        assert client.query(insert) == []
+        for sql in (insert, insert + b", ('xx')", b"SELECT `" + e + b"` FROM users WHERE uid = 50", b"SELECT `" + e + b"` FROM users"):
+            answer = client.command(b"\x03" + sql)
+            assert answer[:1] == b"\xff"
+            assert b"'" + e + b"'" in answer
+            assert b"app_" not in answer
+            [(_, _, message)] = client.query(b"SHOW ERRORS")  # type: ignore[misc]
+            assert b"'" + e + b"'" in (message or b"")
+
+
 def test_schema_s_name_is_the_logical_one(shop: Shop) -> None:
     """DATABASE(), SHOW, information_schema and messages speak of `app`, never of the shards' schemas."""
     with shop.connect() as connection:
