@@ -12,17 +12,18 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from shardproxy.errors import PRIVILEGE, SYNTAX, UNKNOWN_CHARSET, UNSUPPORTED_SETTING, UNSUPPORTED_STATEMENT, ProxyError, ServerError
+from shardproxy.errors import PRIVILEGE, SYNTAX, UNSUPPORTED_SETTING, UNSUPPORTED_STATEMENT, ProxyError, ServerError
 from shardproxy.planner.template import pieces, session_value_edits, template_of
 from shardproxy.planner.words import NEVER_SET
-from shardproxy.protocol.charsets import OF_NAMES, Charset, charset_by_name
+from shardproxy.protocol.charsets import OF_NAMES, Charset
 from shardproxy.protocol.flags import DECIMAL_TYPES, FLOAT_TYPES, INTEGER_TYPES
 from shardproxy.protocol.packets import changed_variable
 from shardproxy.protocol.resultset import ColumnDefinition, parse_row
 from shardproxy.routing.render import quote, render
+from shardproxy.session.assignments import SCOPES, Assignment, assignment_of, boolean_of, charset_of, known_charset, split_assignments
 from shardproxy.session.reading import READING, choose_reads
 from shardproxy.sql.fingerprint import fingerprint
-from shardproxy.sql.lexer import Kind, Token, skip_parentheses, unquote_name
+from shardproxy.sql.lexer import Kind, Token
 from shardproxy.sql.statement import Statement
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ _REFUSED = NEVER_SET | {
 _HARMLESS = {"sql_select_limit": (b"DEFAULT", b"18446744073709551615"), "sql_auto_is_null": (b"0", b"OFF", b"DEFAULT")}
 _CHARACTERISTICS = frozenset(("ISOLATION", "LEVEL", "READ", "WRITE", "ONLY", "COMMITTED", "UNCOMMITTED", "REPEATABLE", "SERIALIZABLE", ","))
 MAX_ASSIGNMENTS = 256
-_OF_SERVER = frozenset(("GLOBAL", "PERSIST", "PERSIST_ONLY"))
 # What servers tell clients of by default (session_track_system_variables).
 _TRACKED = frozenset(("character_set_client", "character_set_connection", "character_set_results", "time_zone"))
 # Modes under which the proxy would misread a text even where it only looks for its tokens.
@@ -56,17 +56,6 @@ _LEXING_MODES = (
     "ORACLE",
     "DB2",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """One assignment of a SET: the variable's name (user variables with their @), the tokens of its value, and whether it is the
-    server's (`SET GLOBAL`) and not the session's. SET NAMES and SET CHARACTER SET have `text` in place of a value."""
-
-    name: str
-    value: list[Token]
-    scope: str = ""
-    text: bytes = b""
 
 
 @contextlib.asynccontextmanager
@@ -96,7 +85,7 @@ async def run_set(session: Session, statement: Statement) -> None:
         return
     if words[1:2] in (("PASSWORD",), ("ROLE",), ("DEFAULT",), ("STATEMENT",), ("RESOURCE",)):
         raise ProxyError(UNSUPPORTED_STATEMENT, f"SET {words[1]} is not supported")
-    parts = _split(statement.tokens[1:])
+    parts = split_assignments(statement.tokens[1:])
     if len(parts) > MAX_ASSIGNMENTS:
         raise ProxyError(UNSUPPORTED_SETTING, f"one SET may make {MAX_ASSIGNMENTS} assignments")
     if not session.passes_through and any(token.upper in ("FROM", "TABLE") and token.kind is Kind.WORD for token in statement.tokens):
@@ -131,12 +120,13 @@ def _sort_out(session: Session, statement: Statement, parts: list[list[Token]]) 
     # What a merge would have to know of is no matter where nothing is merged.
     whole = session.passes_through
     refused = NEVER_SET if whole else _REFUSED | _HARMLESS.keys()
+    scope = ""
     for part in parts:
         if not part:
             raise ProxyError(SYNTAX, "You have an error in your SQL syntax near SET")
         first = part[0].upper
         if first == "NAMES" or first == "CHARSET" or (first == "CHARACTER" and len(part) > 1):
-            wanted.charset = charset = _charset(part[2:] if first == "CHARACTER" else part[1:])
+            wanted.charset = charset = charset_of(part[2:] if first == "CHARACTER" else part[1:])
             if first == "NAMES":
                 # Only a server knows whether there is such a collation and whether it fits.
                 wanted.asks = wanted.asks or bool(charset.collation)
@@ -146,14 +136,15 @@ def _sort_out(session: Session, statement: Statement, parts: list[list[Token]]) 
                 wanted.asks = True
                 wanted.kept.append(Assignment("CHARACTER SET", [], text=f"CHARACTER SET '{charset.name}'".encode()))
             continue
-        assignment = _assignment(part)
+        scope = first if first in SCOPES else scope
+        assignment = assignment_of(part, scope)
         value = _text(statement, assignment.value)
         if assignment.scope:
             if not (whole and session.state.administers):
                 raise ProxyError(PRIVILEGE, "SET GLOBAL is not for the proxy: do it on the shards' servers")
             wanted.kept.append(assignment)
         elif assignment.name == "autocommit":
-            wanted.autocommit = _boolean(value)
+            wanted.autocommit = boolean_of(value)
         elif assignment.name in READING:
             wanted.reads[assignment.name] = value
         elif assignment.name in _CLIENT_SIDE or (not whole and value.upper() in _HARMLESS.get(assignment.name, ())):
@@ -177,13 +168,6 @@ async def set_autocommit(session: Session, value: bool) -> None:
     session.tell(changed_variable("autocommit", b"ON" if value else b"OFF"))
 
 
-def _known_charset(name: str, collation: str = "") -> Charset:
-    charset = charset_by_name(name, collation)
-    if charset is None:
-        raise ProxyError(UNKNOWN_CHARSET, f"character set '{name}' is not supported; use utf8mb4")
-    return charset
-
-
 def _use_charset(session: Session, charset: Charset) -> None:
     """SET NAMES has been done, or need not be before a statement is sent. It takes back what was set of it by single variables."""
     state = session.state
@@ -194,65 +178,8 @@ def _use_charset(session: Session, charset: Charset) -> None:
         session.tell(changed_variable(variable, charset.name.encode()))
 
 
-def _charset(tokens: Sequence[Token]) -> Charset:
-    values = [unquote_name(t.text).strip("'\"") for t in tokens if t.upper not in ("=", "SET")]
-    if len(values) == 1:
-        return _known_charset("utf8mb4" if values[0].upper() == "DEFAULT" else values[0])
-    if len(values) == 3 and values[1].upper() == "COLLATE":
-        if not values[2].replace("_", "").isalnum():
-            raise ProxyError(SYNTAX, "You have an error in your SQL syntax near COLLATE")
-        return _known_charset(values[0], values[2])
-    raise ProxyError(SYNTAX, "You have an error in your SQL syntax near NAMES")
-
-
-def _split(tokens: Sequence[Token]) -> list[list[Token]]:
-    """The assignments of a SET."""
-    parts: list[list[Token]] = [[]]
-    i = 0
-    while i < len(tokens):
-        if tokens[i].text == "(":
-            end = skip_parentheses(tokens, i)
-            parts[-1] += tokens[i:end]
-            i = end
-            continue
-        if tokens[i].text == ",":
-            parts.append([])
-        else:
-            parts[-1].append(tokens[i])
-        i += 1
-    return parts
-
-
-def _assignment(part: list[Token]) -> Assignment:
-    scope, at = "", 0
-    if part[0].upper in ("SESSION", "LOCAL", "GLOBAL", "PERSIST", "PERSIST_ONLY"):
-        scope, at = part[0].upper, 1
-    if at + 2 > len(part) - 1 or part[at + 1].text not in ("=", ":="):
-        raise ProxyError(SYNTAX, "You have an error in your SQL syntax near SET")
-    name = part[at].text
-    if name.startswith("@@"):
-        name = name[2:]
-        prefix, dot, rest = name.partition(".")
-        if dot and prefix.upper() in ("SESSION", "LOCAL", "GLOBAL", "PERSIST", "PERSIST_ONLY"):
-            scope, name = prefix.upper(), rest
-    if not name.startswith("@"):
-        name = unquote_name(name).lower()
-        if not name.replace("_", "").replace(".", "").isalnum():
-            raise ProxyError(SYNTAX, "You have an error in your SQL syntax near SET")
-    return Assignment(name, part[at + 2 :], scope if scope in _OF_SERVER else "")
-
-
 def _text(statement: Statement, tokens: Sequence[Token]) -> bytes:
     return statement.text[tokens[0].start : tokens[-1].end].encode("latin-1")
-
-
-def _boolean(value: bytes) -> bool:
-    word = value.upper().strip(b"'\"")
-    if word in (b"1", b"ON", b"TRUE", b"DEFAULT"):
-        return True
-    if word in (b"0", b"OFF", b"FALSE"):
-        return False
-    raise ProxyError(UNSUPPORTED_SETTING, f"autocommit cannot be set to {value.decode('latin-1')[:40]}")
 
 
 async def _keep(session: Session, statement: Statement, wanted: _Wanted) -> None:
@@ -339,7 +266,7 @@ async def _check(session: Session, connection: Connection, values: Mapping[str, 
 
 
 def _charset_of(value: bytes | None) -> Charset:
-    return _known_charset((value or b"").decode("latin-1"))
+    return known_charset((value or b"").decode("latin-1"))
 
 
 def _literal(value: bytes | None, column: ColumnDefinition) -> bytes:

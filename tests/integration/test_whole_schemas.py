@@ -121,6 +121,34 @@ def test_administration_by_those_who_have_the_right(elsewhere: ProxyProcess, leg
         run(chief, "RESET QUERY CACHE")
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SET GLOBAL max_error_count = 7, join_buffer_size = 131072",
+        "SET max_error_count = 7, GLOBAL max_error_count = 8, join_buffer_size = 131072",
+        "SET GLOBAL max_error_count = 7, @@join_buffer_size = 131072, max_error_count = 8, SESSION max_error_count = 9",
+        "SET GLOBAL max_error_count = 7, NAMES latin1, join_buffer_size = 131072",
+        "SET @@GLOBAL.max_error_count = 7, join_buffer_size = 131072",
+        "SET GLOBAL max_error_count = 7, @@SESSION.max_error_count = 8, join_buffer_size = 131072",
+        "SET SESSION max_error_count = 7, @@GLOBAL.max_error_count = 8, join_buffer_size = 131072",
+        "SET GLOBAL max_error_count = 7, autocommit = 0",
+    ],
+)
+def test_scope_of_a_set_holds_until_another_one_is_named(elsewhere: ProxyProcess, shards: Shards, sql: str) -> None:
+    """As on a server: GLOBAL is not for the first assignment only, and @@ has one of its own."""
+    names = ["max_error_count", "join_buffer_size", "autocommit"]
+    asked = "SELECT " + ", ".join(f"@@GLOBAL.{name}, @@SESSION.{name}" for name in names)
+    server = shards.servers[-1]
+    before = dict(zip(names, server.execute(asked)[0][::2], strict=True))
+    seen = []
+    for connection in (server.connect("legacy"), elsewhere.connect(user="chief", password="chief", database="legacy")):
+        with connection:
+            run(connection, sql)
+            seen.append(run(connection, asked))
+        server.execute("SET " + ", ".join(f"GLOBAL {name} = {value}" for name, value in before.items()))
+    assert seen[0] == seen[1]
+
+
 def test_compound_statements_are_not_cut(elsewhere: ProxyProcess) -> None:
     """Where several statements may be sent at once, the semicolons inside of one do not end it."""
     with elsewhere.connect(database="legacy", client_flag=CLIENT.MULTI_STATEMENTS) as connection, connection.cursor() as cursor:
