@@ -219,6 +219,11 @@ class Plan:
         return self.auto_slots is not None and all(literals[slot].strip(b"'\"0.") for slot in self.auto_slots)
 
     @property
+    def keeps_warnings(self) -> bool:
+        """Whether the warnings of the statement before stay: on servers, a query that uses no table does not clear them."""
+        return self.kind is Kind.SELECT and not (self.writes or self.system or self.tables or self.sees)
+
+    @property
     def plain_read(self) -> bool:
         """Whether the statement only reads and leaves nothing behind: it may be repeated on a lost connection."""
         return not (self.writes or self.locks or self.pin)

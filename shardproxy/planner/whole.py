@@ -61,6 +61,9 @@ def plan_whole(statement: Statement, schema: WholeSchema) -> AnyPlan:
     words = [token.upper for token in tokens]
     if verb in NOT_FOR_CLIENTS - ADMINISTRATION and words[:2] != ["RESET", "QUERY"]:
         raise ProxyError(PRIVILEGE, f"{verb} is not for the proxy: do it on the shards' servers")
+    if verb == "GET":
+        # The last statement's connection may be another session's by now, with what that has left there.
+        raise ProxyError(UNSUPPORTED_STATEMENT, "GET DIAGNOSTICS is supported in routines only: SHOW WARNINGS tells the same")
     right = _right(verb, tokens, words, schema)
     if gives_last_insert_id(words) and verb not in _WRITES:
         raise ProxyError(UNSUPPORTED_STATEMENT, "LAST_INSERT_ID(expression) is supported in INSERT and UPDATE only")

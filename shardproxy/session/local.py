@@ -45,15 +45,11 @@ def _rows(
     sink: Sink,
     columns: list[ColumnDefinition],
     rows: list[tuple[bytes | None, ...]],
-    *,
-    keep: bool = False,
 ) -> None:
     sink.send_header(columns)
     sink.send_rows([build_row(row) for row in rows])
     sink.send_eof(EofPacket(0, session.state.status))
     session.state.found_rows, session.state.row_count = len(rows), -1
-    if not keep:
-        session.state.warnings = []
 
 
 async def _set(session: Session, statement: Statement, sink: Sink) -> None:
@@ -139,12 +135,12 @@ async def _show(session: Session, statement: Statement, sink: Sink) -> None:
         errors = words[-1] == "ERRORS"
         name = "@@session.error_count" if errors else "@@session.warning_count"
         count = state.error_count if errors else len(state.warnings)
-        _rows(session, sink, [integer_column(name)], [(b"%d" % count,)], keep=True)
+        _rows(session, sink, [integer_column(name)], [(b"%d" % count,)])
     elif words[1] in ("WARNINGS", "ERRORS"):
         rows = [row for row in state.warnings if words[1] == "WARNINGS" or row[0] == b"Error"]
         columns = [string_column("Level"), integer_column("Code"), string_column("Message", 2048)]
         start, count = _limit(statement)
-        _rows(session, sink, columns, list(rows[start : start + count]), keep=True)
+        _rows(session, sink, columns, list(rows[start : start + count]))
     elif words[1] in ("DATABASES", "SCHEMAS"):
         if len(statement.tokens) > 2 and statement.tokens[2].upper not in ("LIKE", "WHERE"):
             raise ProxyError(SYNTAX, f"You have an error in your SQL syntax near '{statement.tokens[2].text}'")
@@ -153,6 +149,8 @@ async def _show(session: Session, statement: Statement, sink: Sink) -> None:
         header, pattern = ("Database", None) if like is None else (f"Database ({like})", _like_pattern(like))
         found = [name for name in names if pattern is None or pattern.fullmatch(name)]
         _rows(session, sink, [string_column(header)], [(name.encode(),) for name in found])
+        # To a server that is a query of a table.
+        state.warnings, state.error_count = [], 0
     elif words[1] == "GRANTS":
         user = f"{state.user}@%"
         grant = f"GRANT ALL PRIVILEGES ON `{session.router.logical_schema}`.* TO `{state.user}`@`%`"

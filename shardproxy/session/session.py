@@ -17,7 +17,7 @@ from shardproxy.executor.executor import Executor
 from shardproxy.executor.leases import Leases
 from shardproxy.executor.outcome import Outcome
 from shardproxy.executor.prepared import PreparedCall, PreparedText
-from shardproxy.executor.state import ClientState
+from shardproxy.executor.state import ClientState, Warning_
 from shardproxy.planner.cache import PlanCache
 from shardproxy.planner.plan import AnyPlan, DdlPlan, LocalPlan, Plan
 from shardproxy.protocol.flags import SESSION_STATUS_MASK, Capability, Command
@@ -298,8 +298,8 @@ class Session:
     def end(self, plan: AnyPlan, literals: list[bytes], outcome: Outcome, sink: Sink) -> None:
         """Send the packet that ends a response and remember what the session must know of it."""
         state = self.state
-        state.warnings = [(level, code, self.router.renamed(message)) for level, code, message in outcome.warning_list]
-        state.error_count = sum(level == b"Error" for level, _, _ in outcome.warning_list)
+        if outcome.warnings or not (isinstance(plan, Plan) and plan.keeps_warnings):
+            self._note_warnings(outcome.warning_list)
         if outcome.rows >= 0:
             state.found_rows, state.row_count = outcome.rows, -1
             if isinstance(plan, Plan) and plan.offset_slot is not None and outcome.rows and not outcome.merged:
@@ -314,6 +314,11 @@ class Session:
         elif outcome.insert_id and not (isinstance(plan, Plan) and plan.chose_ids(literals)):
             state.last_insert_id = outcome.insert_id
         sink.send_ok(OkPacket(outcome.affected, outcome.insert_id, self._status(outcome), outcome.warnings, outcome.info))
+
+    def _note_warnings(self, warnings: Sequence[Warning_]) -> None:
+        state = self.state
+        state.warnings = [(level, code, self.router.renamed(message)) for level, code, message in warnings]
+        state.error_count = sum(level == b"Error" for level, _, _ in warnings)
 
     def _status(self, outcome: Outcome) -> int:
         return (outcome.status & ~SESSION_STATUS_MASK) | self.state.status
@@ -332,10 +337,8 @@ class Session:
         return changes
 
     def answer_ok(self, sink: Sink) -> None:
-        """The answer to a statement that the session itself has carried out."""
+        """The answer to a statement that the session itself has carried out. It uses no table, so the warnings of the one before stay."""
         state = self.state
-        state.warnings = []
-        state.error_count = 0
         state.row_count = 0
         sink.send_ok(OkPacket(status=state.status, changes=self._take_changes()))
 

@@ -1,5 +1,6 @@
 """What a session sets is its own, wherever its statements go, and nobody else ever sees it."""
 
+import contextlib
 from typing import Any
 
 import pymysql
@@ -219,6 +220,24 @@ def test_warnings_are_those_of_the_last_statement(shop: Shop) -> None:
         with pytest.raises(pymysql.err.OperationalError):
             run(connection, "SELECT nonsense FROM users")
         assert [row[:2] for row in run(connection, "SHOW ERRORS")] == [("Error", 1054)]
+
+
+def test_warnings_stay_until_a_statement_uses_a_table(shop: Shop) -> None:
+    """As on a server, which is asked here too: neither SET and the like nor a query without a table clears them."""
+    with shop.connect() as connection, shop.shards.servers[0].connect("app_0") as direct:
+        for warned in ("SELECT CAST('z' AS SIGNED) FROM countries RIGHT JOIN (SELECT 1) x ON 1", "SELECT nonsense FROM countries"):
+            for between in (
+                *("SELECT 1", "SELECT @@warning_count", "DO 1", "SET @a = 1", "SET time_zone = 'SYSTEM'", "BEGIN", "COMMIT", "ROLLBACK"),
+                *("SAVEPOINT a", "SHOW COUNT(*) WARNINGS", "SHOW PROCESSLIST", "-- nothing", "SELECT CAST('y' AS SIGNED)"),
+                *("SELECT 1 FROM countries", "SHOW TABLES", "SHOW DATABASES", "SELECT TABLE_NAME FROM information_schema.TABLES"),
+            ):
+                seen = []
+                for client in (connection, direct):
+                    with contextlib.suppress(pymysql.MySQLError):
+                        run(client, warned)
+                    run(client, between)
+                    seen.append((run(client, "SELECT @@warning_count, @@error_count"), [row[:2] for row in run(client, "SHOW WARNINGS")]))
+                assert seen[0] == seen[1], (warned, between)
 
 
 @pytest.mark.parametrize("charset", ["utf8mb4", "latin1"])

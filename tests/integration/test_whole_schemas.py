@@ -82,6 +82,23 @@ def test_what_no_client_may_do_stays_refused(legacy: pymysql.Connection, sql: st
     assert run(legacy, "SELECT 1") == [(1,)]
 
 
+def test_warnings_stay_until_a_statement_uses_a_table(legacy: pymysql.Connection) -> None:
+    """A script looks at the count first, and at the warnings then."""
+    run(legacy, "INSERT INTO t VALUES (901, 'z')")
+    for between, count in (("SELECT 1", 1), ("SELECT @@warning_count", 1), ("SET @a = 1", 1), ("SELECT 1 FROM t", 0)):
+        assert run(legacy, "SELECT CAST(v AS SIGNED) FROM t WHERE id = 901") == [(0,)]
+        run(legacy, between)
+        assert run(legacy, "SELECT @@warning_count") == [(count,)], between
+        assert len(run(legacy, "SHOW WARNINGS")) == count
+
+
+def test_diagnostics_of_whoever_had_the_connection_are_not_shown(legacy: pymysql.Connection) -> None:
+    """GET DIAGNOSTICS would ask any connection; in a routine it is about the routine."""
+    with pytest.raises(pymysql.err.MySQLError, match="SP12"):
+        run(legacy, "GET DIAGNOSTICS @n = NUMBER")
+    run(legacy, "BEGIN NOT ATOMIC GET DIAGNOSTICS @n = NUMBER; END")
+
+
 def test_statement_with_settings_of_its_own_runs(legacy: pymysql.Connection) -> None:
     """As MariaDB's Connector/J sends it for a time limit."""
     assert run(legacy, "SET STATEMENT max_statement_time = 5 FOR SELECT 7") == [(7,)]
