@@ -59,10 +59,10 @@ _LEXING_MODES = (
 
 
 @contextlib.asynccontextmanager
-async def _borrowed(session: Session) -> AsyncIterator[Connection]:
+async def _borrowed(session: Session, *, begins: bool = True) -> AsyncIterator[Connection]:
     """A connection for a few statements of the proxy's own in the session's place; it is given back however that ends."""
     leases = session.leases
-    connection = await leases.take(session.home)
+    connection = await leases.take(session.home, begins=begins)
     try:
         yield connection
     except (ServerError, ProxyError):
@@ -319,6 +319,7 @@ async def _set_transaction(session: Session, statement: Statement) -> None:
     names = ["transaction_isolation", "transaction_read_only"]
     if session.router.catalog.flavour == "mariadb":
         names = ["tx_isolation", "tx_read_only"]
-    async with _borrowed(session) as connection:
+    # Without autocommit it begins no transaction; one that has been asked for is not to get the new characteristics.
+    async with _borrowed(session, begins=session.state.in_transaction) as connection:
         await connection.query(f"SET SESSION TRANSACTION {characteristics}".encode())
         await _read_back(session, connection, names)
