@@ -275,6 +275,25 @@ def test_character_sets_are_those_of_a_server(setup: Setup, statements: list[str
         assert one.query(asked) == wanted
 
 
+@pytest.mark.parametrize("variable", ["collation_connection = 'utf16_bin'", "character_set_connection = 'ucs2'"])
+@pytest.mark.parametrize("schema", WRITES)
+def test_connection_s_character_set_that_is_not_ascii_s(setup: Setup, schema: str, variable: str) -> None:
+    """Settings that come behind it reach the server as they are, the session's own and those of whoever gets the connection next."""
+    asked = b"SELECT @@time_zone, @@collation_connection, @@sql_mode, @@lc_time_names, @@character_set_results"
+    with setup.client(schema) as one, setup.client(schema) as other:
+        assert other.query(b"SET time_zone = '-02:00', lc_time_names = 'de_DE'") == []
+        seen = other.query(asked)
+        for sql in (f"SET {variable}", "SET character_set_results = NULL", "SET sql_mode = 'ANSI'", "SET sql_mode = DEFAULT"):
+            one.query(sql.encode())
+            assert other.query(asked) == seen
+        mine = one.query(asked)
+        assert one.query(b"SET time_zone = CONVERT('+03:00' USING latin1)") == []
+        assert other.query(asked) == seen
+        assert one.query(asked) == [(b"+03:00", *mine[0][1:])]  # type: ignore[misc]
+        assert one.query(b"SET NAMES utf8mb4") == []
+        assert other.query(asked) == seen
+
+
 def test_character_set_results_of_null(setup: Setup) -> None:
     """Set to NULL, and taken back by SET NAMES; others see nothing of it."""
     with setup.client() as one, setup.client() as other:
