@@ -53,8 +53,7 @@ def _rows(
 
 
 async def _set(session: Session, statement: Statement, sink: Sink) -> None:
-    await run_set(session, statement)
-    session.answer_ok(sink)
+    session.answer_ok(sink, await run_set(session, statement))
 
 
 async def _use(session: Session, statement: Statement, sink: Sink) -> None:

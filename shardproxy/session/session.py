@@ -336,11 +336,14 @@ class Session:
         changes, self._changes = self._changes, b""
         return changes
 
-    def answer_ok(self, sink: Sink) -> None:
-        """The answer to a statement that the session itself has carried out. It uses no table, so the warnings of the one before stay."""
+    def answer_ok(self, sink: Sink, warnings: Sequence[Warning_] = ()) -> None:
+        """The answer to a statement that the session itself has carried out. It uses no table, so the warnings of the one before stay,
+        unless it has its own."""
         state = self.state
+        if warnings:
+            self._note_warnings(warnings)
         state.row_count = 0
-        sink.send_ok(OkPacket(status=state.status, changes=self._take_changes()))
+        sink.send_ok(OkPacket(status=state.status, warnings=len(warnings), changes=self._take_changes()))
 
     # -- errors and the end -------------------------------------------------------------------------------------------
 

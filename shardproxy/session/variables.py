@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from shardproxy.errors import PRIVILEGE, SYNTAX, UNSUPPORTED_SETTING, UNSUPPORTED_STATEMENT, ProxyError, ServerError
+from shardproxy.executor.outcome import Outcome
+from shardproxy.executor.relay import fetch_warnings
+from shardproxy.executor.state import Warning_
 from shardproxy.planner.template import pieces, session_value_edits, template_of
 from shardproxy.planner.words import NEVER_SET
 from shardproxy.protocol.charsets import OF_NAMES, Charset
@@ -77,12 +80,12 @@ async def _borrowed(session: Session, *, begins: bool = True) -> AsyncIterator[C
     leases.give(connection)
 
 
-async def run_set(session: Session, statement: Statement) -> None:
-    """Carry out a SET; raises `ProxyError` or `ServerError`, having changed nothing."""
+async def run_set(session: Session, statement: Statement) -> list[Warning_]:
+    """Carry out a SET, and give a server's warnings; raises `ProxyError` or `ServerError`, having changed nothing."""
     words = statement.words(4)
     if words[1:2] == ("TRANSACTION",) or words[2:3] == ("TRANSACTION",):
         await _set_transaction(session, statement)
-        return
+        return []
     if words[1:2] in (("PASSWORD",), ("ROLE",), ("DEFAULT",), ("STATEMENT",), ("RESOURCE",)):
         raise ProxyError(UNSUPPORTED_STATEMENT, f"SET {words[1]} is not supported")
     parts = split_assignments(statement.tokens[1:])
@@ -91,8 +94,9 @@ async def run_set(session: Session, statement: Statement) -> None:
     if not session.passes_through and any(token.upper in ("FROM", "TABLE") and token.kind is Kind.WORD for token in statement.tokens):
         raise ProxyError(UNSUPPORTED_STATEMENT, "a subquery in SET is not supported")
     wanted = _sort_out(session, statement, parts)
+    warnings: list[Warning_] = []
     if wanted.asks:
-        await _keep(session, statement, wanted)
+        warnings = await _keep(session, statement, wanted)
     elif wanted.charset is not None:
         _use_charset(session, wanted.charset)
     if wanted.autocommit is not None:
@@ -101,6 +105,7 @@ async def run_set(session: Session, statement: Statement) -> None:
         choose_reads(session, wanted.reads)
     if wanted.last_insert_id is not None:
         session.state.last_insert_id = wanted.last_insert_id
+    return warnings
 
 
 @dataclass(slots=True)
@@ -182,8 +187,8 @@ def _text(statement: Statement, tokens: Sequence[Token]) -> bytes:
     return statement.text[tokens[0].start : tokens[-1].end].encode("latin-1")
 
 
-async def _keep(session: Session, statement: Statement, wanted: _Wanted) -> None:
-    """Let a server check and compute the values, then remember them for all connections of the session."""
+async def _keep(session: Session, statement: Statement, wanted: _Wanted) -> list[Warning_]:
+    """Let a server check and compute the values, then remember them for all connections of the session. Gives its warnings."""
     parts: list[bytes] = []
     names: list[str] = []
     for assignment in wanted.kept:
@@ -202,8 +207,10 @@ async def _keep(session: Session, statement: Statement, wanted: _Wanted) -> None
     if any(name.startswith("@") for name in names):
         session.leases.pin("user variable")
     async with _borrowed(session) as connection:
-        await connection.query(b"SET " + b", ".join(parts))
+        outcome = Outcome(warnings=(await connection.query(b"SET " + b", ".join(parts))).warnings)
+        await fetch_warnings(connection, outcome)
         await _read_back(session, connection, names, wanted.charset)
+    return outcome.warning_list
 
 
 async def _read_back(session: Session, connection: Connection, names: list[str], charset: Charset | None = None) -> None:

@@ -240,6 +240,20 @@ def test_warnings_stay_until_a_statement_uses_a_table(shop: Shop) -> None:
                 assert seen[0] == seen[1], (warned, between)
 
 
+def test_warnings_of_a_set_are_the_client_s(shop: Shop) -> None:
+    """Its count is in the OK, as the server has it."""
+    with shop.connect() as connection, shop.shards.servers[0].connect("app_0") as direct:
+        seen = []
+        for client in (connection, direct):
+            with client.cursor() as cursor:
+                cursor.execute("SET max_error_count = 999999, group_concat_max_len = 1, time_zone = '+01:00', NAMES utf8mb4")
+                count = cursor.warning_count
+            seen.append((count, run(client, "SHOW WARNINGS"), run(client, "SELECT @@max_error_count, @@group_concat_max_len")))
+            run(client, "SET time_zone = 'SYSTEM'")
+        assert seen[0] == seen[1]
+        assert seen[0][0] == 2
+
+
 @pytest.mark.parametrize("charset", ["utf8mb4", "latin1"])
 def test_errors_are_in_the_client_s_character_set(shop: Shop, charset: str) -> None:
     """As the server has sent them, by any way; also where SHOW WARNINGS repeats them."""
