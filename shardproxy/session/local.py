@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from shardproxy.errors import EMPTY_QUERY, SYNTAX, UNSUPPORTED_STATEMENT, ProxyError
+from shardproxy.executor.state import Warning_
 from shardproxy.planner.plan import LocalPlan
 from shardproxy.protocol.packets import EofPacket
 from shardproxy.protocol.resultset import ColumnDefinition, build_row, integer_column, string_column
@@ -87,16 +88,15 @@ async def _rollback(session: Session, statement: Statement, sink: Sink) -> None:
         await session.executor.transaction.savepoint(_name(statement), _sql(statement), verb="ROLLBACK")
         session.answer_ok(sink)
         return
-    await session.executor.transaction.rollback()
-    _after_end(session, statement, sink)
+    _after_end(session, statement, sink, await session.executor.transaction.rollback())
 
 
-def _after_end(session: Session, statement: Statement, sink: Sink) -> None:
+def _after_end(session: Session, statement: Statement, sink: Sink, warnings: Sequence[Warning_] = ()) -> None:
     """AND CHAIN starts the next transaction; RELEASE ends the connection."""
     words = statement.words(8)
     if "CHAIN" in words and words[words.index("CHAIN") - 1] != "NO":
         session.executor.transaction.begin(read_only=False)
-    session.answer_ok(sink)
+    session.answer_ok(sink, warnings)
     if words[-1] == "RELEASE" and words[-2] != "NO":
         session.close()
         session.channel.close()

@@ -92,6 +92,18 @@ def test_warnings_stay_until_a_statement_uses_a_table(legacy: pymysql.Connection
         assert len(run(legacy, "SHOW WARNINGS")) == count
 
 
+def test_rollback_warns_of_what_it_cannot_take_back(legacy: pymysql.Connection) -> None:
+    """A table without transactions keeps its rows; the count is in the OK, and nothing is left for the next ROLLBACK."""
+    run(legacy, "CREATE OR REPLACE TABLE lasting (a INT) ENGINE = MyISAM")
+    for write, codes in (("INSERT INTO lasting VALUES (1)", [1196]), ("INSERT INTO t (v) VALUES ('gone')", [])):
+        run(legacy, "BEGIN")
+        run(legacy, write)
+        with legacy.cursor() as cursor:
+            cursor.execute("ROLLBACK")
+            assert cursor.warning_count == len(codes)
+        assert [row[1] for row in run(legacy, "SHOW WARNINGS")] == codes
+
+
 def test_diagnostics_of_whoever_had_the_connection_are_not_shown(legacy: pymysql.Connection) -> None:
     """GET DIAGNOSTICS would ask any connection; in a routine it is about the routine."""
     with pytest.raises(pymysql.err.MySQLError, match="SP12"):
