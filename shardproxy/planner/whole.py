@@ -73,7 +73,7 @@ def plan_whole(statement: Statement, schema: WholeSchema) -> AnyPlan:
     if verb == "SET":
         # SET STATEMENT ... FOR a statement.
         verb = _inner_verb(tokens)
-    if verb == "SHOW" and "STATUS" in words[1:3]:
+    if verb == "SHOW" and [word for word in words[1:3] if word not in ("GLOBAL", "SESSION", "LOCAL")][:1] == ["STATUS"]:
         # Some of it is of the client's connection to the proxy, not of the proxy's to the server.
         return Plan(Kind.SHOW, Route(Opcode.FIXED, schema.shard), system=True)
     reads = verb in _READS and not schema.may_write(tokens) and not moves_sequence(tokens)

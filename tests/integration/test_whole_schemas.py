@@ -104,6 +104,27 @@ def test_rollback_warns_of_what_it_cannot_take_back(legacy: pymysql.Connection) 
         assert [row[1] for row in run(legacy, "SHOW WARNINGS")] == codes
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SHOW FUNCTION STATUS WHERE Db = 'legacy'",
+        "SHOW PROCEDURE STATUS WHERE Db = 'legacy'",
+        "SHOW TABLE STATUS LIKE 'shown'",
+        "SHOW STATUS LIKE 'Threads_created'",
+        "SHOW GLOBAL STATUS LIKE 'Threads_created'",
+        "SHOW LOCAL STATUS LIKE 'Threads_created'",
+    ],
+)
+def test_status_is_the_server_s(legacy: pymysql.Connection, shards: Shards, sql: str) -> None:
+    """Of routines and tables, too: not every SHOW with that word is about variables."""
+    run(legacy, "CREATE OR REPLACE FUNCTION shown() RETURNS INT RETURN 1")
+    run(legacy, "CREATE OR REPLACE PROCEDURE shown() SELECT 1")
+    run(legacy, "CREATE OR REPLACE TABLE shown (a INT)")
+    rows = run(legacy, sql)
+    assert rows
+    assert rows == list(shards.servers[-1].execute(sql, "legacy"))
+
+
 def test_diagnostics_of_whoever_had_the_connection_are_not_shown(legacy: pymysql.Connection) -> None:
     """GET DIAGNOSTICS would ask any connection; in a routine it is about the routine."""
     with pytest.raises(pymysql.err.MySQLError, match="SP12"):
