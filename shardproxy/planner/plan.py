@@ -196,6 +196,7 @@ class Plan:
         object.__setattr__(self, "label", self.kind.value)
         more = (
             self.pin
+            or self.kind is Kind.DDL
             or self.local_file
             or self.taints
             or self.right

@@ -38,7 +38,8 @@ from shardproxy.sql.statement import Statement
 
 _READS = frozenset(("SELECT", "WITH", "VALUES", "TABLE", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "HELP", "CHECKSUM", "DO"))
 _WRITES = {"INSERT": Kind.INSERT, "REPLACE": Kind.INSERT, "UPDATE": Kind.UPDATE, "DELETE": Kind.DELETE}
-_SCHEMA_CHANGES = frozenset(("CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME", "ANALYZE", "OPTIMIZE", "REPAIR", "CHECK"))
+_UPKEEP = frozenset(("ANALYZE", "OPTIMIZE", "REPAIR", "CHECK"))
+_SCHEMA_CHANGES = _UPKEEP | {"CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME"}
 _ACCOUNTS = frozenset(("USER", "ROLE", "SERVER", "TABLESPACE", "LOGFILE", "RESOURCE", "UNDO", "INSTANCE"))
 _SYSTEM = frozenset(("INFORMATION_SCHEMA", "PERFORMANCE_SCHEMA"))
 _LASTING = {
@@ -68,7 +69,8 @@ def plan_whole(statement: Statement, schema: WholeSchema) -> AnyPlan:
     if gives_last_insert_id(words) and verb not in _WRITES:
         raise ProxyError(UNSUPPORTED_STATEMENT, "LAST_INSERT_ID(expression) is supported in INSERT and UPDATE only")
     template = _template(statement, schema)
-    if verb in _SCHEMA_CHANGES:
+    # ANALYZE of a query or a write carries that out.
+    if verb in _SCHEMA_CHANGES and (verb != "ANALYZE" or "TABLE" in words[1:3]):
         return replace(_change(statement, schema, _change_template(statement, schema)), right=right)
     if verb == "SET":
         # SET STATEMENT ... FOR a statement.
@@ -174,7 +176,7 @@ def _change(statement: Statement, schema: WholeSchema, template: Template | None
         if name.lower() in schema.foreign:
             raise ProxyError(PRIVILEGE, f"schema '{name}' is one of the proxy's own")
     text = template or template_of(pieces(statement, 0, tokens[-1].end))
-    if verb in ("ANALYZE", "OPTIMIZE", "REPAIR", "CHECK"):
+    if verb in _UPKEEP or (verb == "ALTER" and any(a.upper in _UPKEEP and b.upper == "PARTITION" for a, b in pairwise(tokens))):
         # They answer with rows.
         return Plan(Kind.DDL, Route(Opcode.FIXED, schema.shard), template, writes=True, whole=True)
     temporary = any(token.upper == "TEMPORARY" and token.kind is TokenKind.WORD for token in tokens[1:5])

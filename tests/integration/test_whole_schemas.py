@@ -125,6 +125,29 @@ def test_status_is_the_server_s(legacy: pymysql.Connection, shards: Shards, sql:
     assert rows == list(shards.servers[-1].execute(sql, "legacy"))
 
 
+@pytest.mark.parametrize("begin", ["BEGIN", "SET autocommit = 0"])
+@pytest.mark.parametrize("upkeep", ["ANALYZE", "CHECK", "OPTIMIZE", "REPAIR"])
+@pytest.mark.parametrize("form", ["{} TABLE parted", "ALTER TABLE parted {} PARTITION p0"])
+def test_upkeep_of_tables_answers_with_rows(legacy: pymysql.Connection, form: str, upkeep: str, begin: str) -> None:
+    """Of single partitions, too. As a change of the schema it commits what is open, and is no part of what comes then."""
+    run(legacy, "CREATE OR REPLACE TABLE parted (a INT) ENGINE = Aria PARTITION BY HASH (a) PARTITIONS 2")
+    for sql in ("DELETE FROM t WHERE v LIKE 'upkeep%'", begin, "INSERT INTO t (v) VALUES ('upkeep before')"):
+        run(legacy, sql)
+    assert ("legacy.parted", upkeep.lower(), "status") in [row[:3] for row in run(legacy, form.format(upkeep))]
+    # Without autocommit the next transaction begins by itself.
+    for sql in (*(["BEGIN"] if begin == "BEGIN" else []), "INSERT INTO t (v) VALUES ('upkeep behind')", "ROLLBACK"):
+        run(legacy, sql)
+    assert run(legacy, "SELECT v FROM t WHERE v LIKE 'upkeep%'") == [("upkeep before",)]
+    assert run(legacy, "ALTER TABLE parted COALESCE PARTITION 1") == []
+
+
+def test_analyzed_write_is_a_write(legacy: pymysql.Connection) -> None:
+    """ANALYZE carries it out, in the transaction that is open."""
+    for sql in ("BEGIN", "ANALYZE INSERT INTO t (v) VALUES ('analyzed')", "ROLLBACK"):
+        run(legacy, sql)
+    assert run(legacy, "SELECT v FROM t WHERE v = 'analyzed'") == []
+
+
 def test_diagnostics_of_whoever_had_the_connection_are_not_shown(legacy: pymysql.Connection) -> None:
     """GET DIAGNOSTICS would ask any connection; in a routine it is about the routine."""
     with pytest.raises(pymysql.err.MySQLError, match="SP12"):
