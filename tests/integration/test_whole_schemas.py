@@ -67,6 +67,25 @@ def test_anything_a_server_can_is_passed_through(legacy: pymysql.Connection) -> 
         "SELECT * FROM mysql.global_priv",
         "UPDATE `mysql`.`global_priv` SET user = 'x' WHERE 1 = 0",
         "SET STATEMENT sql_log_bin = 0 FOR DELETE FROM t",
+        "SET STATEMENT `SQL_Log_Bin` = 0 FOR DELETE FROM t",
+        'SET STATEMENT max_statement_time = 1, "sql_log_bin" = 0 FOR DELETE FROM t',
+        "SET STATEMENT max_statement_time = 1, /* x */ server_id:=7 FOR DELETE FROM t",
+        "SET STATEMENT max_statement_time = 1 FOR SET STATEMENT insert_id = 7 FOR INSERT INTO t (v) VALUES ('x')",
+        "SET STATEMENT sql_mode = SUBSTRING('ANSI' FROM 1 FOR REPLACE('4', 'x', 'y')), sql_log_bin = 0 FOR DELETE FROM t",
+        "SET STATEMENT sql_mode = SUBSTRING('ANSI' FROM 1 FOR REPLACE('4', 'x', 'y')) FOR GRANT ALL ON *.* TO x",
+        "SET STATEMENT session_track_system_variables = '' FOR INSERT INTO t (v) VALUES ('x')",
+        "SET STATEMENT max_statement_time = (SELECT 1 FROM mysql.global_priv) FOR SELECT 1",
+        "SET STATEMENT max_statement_time = 1 FOR SELECT * FROM mysql.global_priv",
+        "SET STATEMENT max_statement_time = 1 FOR CREATE USER x",
+        "SET STATEMENT max_statement_time = 1 FOR SET STATEMENT sort_buffer_size = 100000 FOR DROP USER x",
+        "SET STATEMENT max_statement_time = 1 FOR SET SESSION sql_log_bin = 0",
+        "SET STATEMENT max_statement_time = 1 FOR SHUTDOWN",
+        "SET STATEMENT max_statement_time = 1 FOR COMMIT",
+        "SET STATEMENT max_statement_time = 1 FOR SHOW FULL PROCESSLIST",
+        "SET STATEMENT max_statement_time = 1 FOR SELECT 1 INTO OUTFILE '/tmp/x'",
+        "SET STATEMENT max_statement_time = 1 FOR LOAD DATA INFILE '/etc/passwd' INTO TABLE t",
+        "SET STATEMENT max_statement_time = 1 FOR",
+        "SET STATEMENT max_statement_time = 1",
         "SET STATEMENT max_statement_time = 1 FOR FLUSH TABLES",
         "SET STATEMENT max_statement_time = 1 FOR GRANT ALL ON *.* TO x",
         "SET SESSION sql_log_bin = 0",
@@ -158,6 +177,28 @@ def test_diagnostics_of_whoever_had_the_connection_are_not_shown(legacy: pymysql
 def test_statement_with_settings_of_its_own_runs(legacy: pymysql.Connection) -> None:
     """As MariaDB's Connector/J sends it for a time limit."""
     assert run(legacy, "SET STATEMENT max_statement_time = 5 FOR SELECT 7") == [(7,)]
+
+
+def test_statement_with_settings_of_its_own_is_what_it_is(elsewhere: ProxyProcess, legacy: pymysql.Connection) -> None:
+    """A schema change, a write, a read with another setting inside, EXECUTE: each as if it came by itself."""
+    timed = "SET STATEMENT max_statement_time = 5 FOR "
+    run(legacy, "DROP TABLE IF EXISTS timed")
+    run(legacy, "BEGIN")
+    run(legacy, "INSERT INTO t (v) VALUES ('timed')")
+    run(legacy, timed + "CREATE TABLE timed (a INT DEFAULT 1, c INT) SELECT CONNECTION_ID() AS c")
+    run(legacy, "ROLLBACK")
+    assert run(legacy, "SELECT COUNT(*) FROM t WHERE v = 'timed'") == [(1,)]
+    assert run(legacy, f"{timed}SET STATEMENT sql_mode = SUBSTRING('ANSI' FROM 1 FOR 4) FOR SELECT c FROM timed") == [(legacy.thread_id(),)]
+    assert run(legacy, timed + "SELECT c FROM timed FOR UPDATE") == [(legacy.thread_id(),)]
+    assert run(legacy, timed + "(SELECT a FROM timed)") == [(1,)]
+    assert [row[2:] for row in run(legacy, timed + "CHECK TABLE timed")] == [("status", "OK")]
+    with elsewhere.connect(user="chief", password="chief", database="legacy") as chief:
+        run(chief, timed + "CREATE USER timed@localhost")
+        run(chief, timed + "DROP USER timed@localhost")
+    run(legacy, "PREPARE two FROM 'SELECT ? + @@max_statement_time'")
+    run(legacy, "SET @one = 1")
+    assert run(legacy, timed + "EXECUTE two USING @one") == [(6.0,)]
+    run(legacy, timed + "DROP TABLE timed")
 
 
 @pytest.mark.parametrize("name", ["mysql", "sys", "performance_schema", "nowhere"])
