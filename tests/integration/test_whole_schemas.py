@@ -271,6 +271,18 @@ def test_compound_statements_are_not_cut(elsewhere: ProxyProcess) -> None:
         assert cursor.fetchall() == ((3,),)
         assert cursor.nextset()
         assert cursor.fetchall() == ((2,),)
+        timed = "SET STATEMENT max_error_count = 5 FOR "
+        for settings in (timed, f"/* a */ {timed.lower()}\n{timed}"):
+            cursor.execute(settings + "CREATE OR REPLACE PROCEDURE cut() BEGIN DO 1; SELECT 7; END")
+            cursor.execute("CALL cut()")
+            assert cursor.fetchall() == ((7,),)
+            assert cursor.nextset()
+            cursor.execute("DROP PROCEDURE cut")
+        cursor.execute(timed + "SELECT 1; CREATE TEMPORARY TABLE cut (a INT); SELECT 3")
+        assert cursor.fetchall() == ((1,),)
+        assert cursor.nextset()
+        assert cursor.nextset()
+        assert cursor.fetchall() == ((3,),)
 
 
 @pytest.mark.parametrize("before", ["", "SELECT 0; ", f"SET @long = '{'x' * (1 << 15)}'; "])
