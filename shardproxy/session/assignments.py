@@ -45,6 +45,10 @@ def split_assignments(tokens: Sequence[Token]) -> list[list[Token]]:
 def assignment_of(part: list[Token], scope: str) -> Assignment:
     """One of them, where the last word before it that names a scope is `scope`: that holds until another one comes."""
     at = int(part[0].upper in SCOPES)
+    cache = ""
+    if [token.text for token in part[at + 1 : at + 2]] == ["."]:
+        # A key cache's variable.
+        cache, at = unquote_name(part[at].text) + ".", at + 2
     if at + 2 > len(part) - 1 or part[at + 1].text not in ("=", ":="):
         raise ProxyError(SYNTAX, "You have an error in your SQL syntax near SET")
     name = part[at].text
@@ -54,7 +58,9 @@ def assignment_of(part: list[Token], scope: str) -> Assignment:
     if name.startswith("@"):
         scope = ""
     else:
-        name = unquote_name(name).lower()
+        # The names of key caches are told apart by case.
+        named, dot, name = (cache + unquote_name(name)).rpartition(".")
+        name = named + dot + name.lower()
         if not name.replace("_", "").replace(".", "").isalnum():
             raise ProxyError(SYNTAX, "You have an error in your SQL syntax near SET")
     return Assignment(name, part[at + 2 :], scope if scope in _OF_SERVER else "")

@@ -235,6 +235,23 @@ def test_administration_by_those_who_have_the_right(elsewhere: ProxyProcess, leg
         run(chief, "RESET QUERY CACHE")
 
 
+def test_key_caches_are_set_by_name(elsewhere: ProxyProcess, legacy: pymysql.Connection) -> None:
+    """A name of two parts, of which the first is told apart by case; not for other variables."""
+    with elsewhere.connect(user="chief", password="chief", database="legacy") as chief:
+        run(chief, "CREATE OR REPLACE TABLE cached (a INT PRIMARY KEY) ENGINE = MyISAM")
+        run(chief, "SET GLOBAL Hot.key_buffer_size = 2097152, `cold`.KEY_buffer_size = 1048576")
+        assert run(chief, "SELECT @@Hot.key_buffer_size > 2000000, @@hot.key_buffer_size, @@cold.key_buffer_size > 0") == [(1, 0, 1)]
+        assert [row[2:] for row in run(chief, "CACHE INDEX cached IN Hot")] == [("status", "OK")]
+        run(chief, "SET @@GLOBAL.Hot.key_buffer_size = 0, GLOBAL cold.key_buffer_size = 0")
+        assert run(chief, "SELECT @@Hot.key_buffer_size") == [(0,)]
+        for sql in ("SET hot.sql_log_bin = 0", "SET GLOBAL hot.", "SET hot.sort_buffer_size"):
+            with pytest.raises(pymysql.err.MySQLError):
+                run(chief, sql)
+        assert run(chief, "SELECT @@sql_log_bin") == [(1,)]
+    with pytest.raises(pymysql.err.MySQLError, match="SP1014"):
+        run(legacy, "SET GLOBAL hot.key_buffer_size = 1048576")
+
+
 @pytest.mark.parametrize(
     "sql",
     [
