@@ -70,7 +70,8 @@ def charset_of(tokens: Sequence[Token]) -> Charset:
     """What stands behind SET NAMES or SET CHARACTER SET."""
     values = [unquote_name(t.text).strip("'\"") for t in tokens if t.upper not in ("=", "SET")]
     if len(values) == 1:
-        return known_charset("utf8mb4" if values[0].upper() == "DEFAULT" else values[0])
+        # In quotes it is a name, of none.
+        return known_charset("utf8mb4" if tokens[-1].upper == "DEFAULT" else values[0])
     if len(values) == 3 and values[1].upper() == "COLLATE":
         if not values[2].replace("_", "").isalnum():
             raise ProxyError(SYNTAX, "You have an error in your SQL syntax near COLLATE")

@@ -105,6 +105,8 @@ def test_failed_set_changes_nothing(shop: Shop) -> None:
             ("SET NAMES utf8mb4 COLLATE utf8mb4_nonsense", 1273),
             ("SET NAMES latin1 COLLATE utf8mb4_bin", 1253),
             ("SET NAMES nonsense", 1115),
+            ("SET NAMES 'default'", 1115),
+            ("SET CHARACTER SET `DEFAULT`", 1115),
             ("SET GLOBAL max_connections = 1", 1227),
             ("SET", 1064),
         ):
