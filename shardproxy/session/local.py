@@ -116,7 +116,9 @@ def _sql(statement: Statement) -> bytes:
 
 
 async def _kill(session: Session, statement: Statement, sink: Sink) -> None:
-    words = statement.words(6)
+    words = statement.words(7)
+    if words[-3:] == ("CONNECTION_ID", "(", ")"):
+        words = (*words[:-3], str(session.state.thread_id))
     if not words[-1].isdigit() or set(words[1:-1]) - {"HARD", "SOFT", "CONNECTION", "QUERY"}:
         raise ProxyError(SYNTAX, "You have an error in your SQL syntax near KILL: a connection's number is expected")
     await kill_session(session, int(words[-1]), sink, query="QUERY" in words)

@@ -116,6 +116,18 @@ def test_process_kill_ends_another_connection_of_the_user(running_shop: Shop) ->
         assert victim.is_closed()
 
 
+@pytest.mark.parametrize("kill", [b"KILL CONNECTION_ID()", b"KILL HARD CONNECTION connection_id ( )"])
+def test_kill_of_one_s_own_connection(running_shop: Shop, kill: bytes) -> None:
+    """Without asking for its number; anything else in that place is refused."""
+    with running_shop.wire() as client:
+        for sql in (b"KILL CONNECTION_ID", b"KILL CONNECTION_ID() + 1", b"KILL x CONNECTION_ID()", b"KILL"):
+            answer = client.query(sql)
+            assert isinstance(answer, Err)
+            assert answer.errno == 1064
+        assert isinstance(client.query(kill), Err)
+        assert client.is_closed()
+
+
 def test_kill_stops_a_running_statement(running_shop: Shop) -> None:
     """The shard does not go on with what nobody waits for."""
     with running_shop.wire() as client, running_shop.wire() as victim:
