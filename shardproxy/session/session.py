@@ -251,12 +251,19 @@ class Session:
         for step in plan.steps:
             if topology.rule(step.table).group in topology.moving:
                 raise ProxyError(MOVING, f"rows of table '{step.table}' are being moved to another shard: change it when that is done")
-        async with self.router.ddl_lock:
-            try:
-                return await self.executor.run_ddl(plan, literals)
-            finally:
-                self.router.descriptions.clear()
-                await self.router.refresh_catalog()
+        if any(step.table or len(step.shards) > 1 for step in plan.steps):
+            async with self.router.ddl_lock:
+                try:
+                    return await self.executor.run_ddl(plan, literals)
+                finally:
+                    await self.router.tables_changed()
+        # Its server keeps such changes apart: one that waits there for somebody's transaction must not stop all others. What is read
+        # behind it has been changed by then, and the last one to read finds all changes.
+        try:
+            return await self.executor.run_ddl(plan, literals)
+        finally:
+            async with self.router.ddl_lock:
+                await self.router.tables_changed()
 
     async def _remembering(self, plan: Plan, text: bytes, work: Coroutine[Any, Any, Outcome]) -> Outcome:
         outcome = await work

@@ -10,6 +10,7 @@ from pymysql.constants import CLIENT
 from tests.conftest import Shards
 from tests.support.proxy import ProxyProcess
 from tests.support.shop import TABLES, Shop, run
+from tests.support.waiting import eventually
 from tests.support.wire import LOGIN_FLAGS, MULTI_STATEMENTS, WireClient
 
 
@@ -165,6 +166,24 @@ def test_analyzed_write_is_a_write(legacy: pymysql.Connection) -> None:
     for sql in ("BEGIN", "ANALYZE INSERT INTO t (v) VALUES ('analyzed')", "ROLLBACK"):
         run(legacy, sql)
     assert run(legacy, "SELECT v FROM t WHERE v = 'analyzed'") == []
+
+
+def test_schema_change_that_waits_stops_no_other(elsewhere: ProxyProcess, legacy: pymysql.Connection, shards: Shards) -> None:
+    """It waits for a transaction, whose own session may change other tables meanwhile, as others may."""
+    run(legacy, "CREATE OR REPLACE TABLE read_by_one (a INT)")
+    waiting = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE LIKE 'Waiting for table metadata lock%'"
+    with elsewhere.connect(database="legacy") as other, WireClient(elsewhere.port).login(database="legacy") as waiter:
+        run(legacy, "BEGIN")
+        run(legacy, "SELECT * FROM read_by_one")
+        waiter.query(b"SET lock_wait_timeout = 40")
+        waiter.send_packet(b"\x03ALTER TABLE read_by_one ADD COLUMN b INT")
+        assert eventually(lambda: shards.servers[-1].execute(waiting) == [(1,)])
+        run(other, "CREATE OR REPLACE TABLE of_another (a INT)")
+        assert shards.servers[-1].execute(waiting) == [(1,)]
+        # This commits what the other waits for.
+        run(legacy, "CREATE OR REPLACE TABLE of_the_same (a INT)")
+        assert waiter.read_result() == []
+        assert [row[0] for row in run(legacy, "SHOW COLUMNS FROM read_by_one")] == ["a", "b"]
 
 
 def test_diagnostics_of_whoever_had_the_connection_are_not_shown(legacy: pymysql.Connection) -> None:
