@@ -167,13 +167,14 @@ class ProxyError(ShardproxyError):
 
 
 class ServerError(ShardproxyError):
-    """An ERR packet that a shard's server sent, to be given to the client as it is."""
+    """An ERR packet that a shard's server sent, to be given to the client as it is: `raw` where the message is not in UTF-8."""
 
-    def __init__(self, errno: int, sqlstate: str, message: str, shard: str = "") -> None:
+    def __init__(self, errno: int, sqlstate: str, message: str, shard: str = "", raw: bytes = b"") -> None:
         self.errno = errno
         self.sqlstate = sqlstate
         self.message = message
         self.shard = shard
+        self.raw = raw
         super().__init__(f"{errno} ({sqlstate}): {message}")
 
 

@@ -78,6 +78,10 @@ class ResultStream(Protocol):
     def eof(self) -> EofPacket | None:
         """The end of the rows, once they have all been read."""
 
+    @property
+    def more(self) -> bool:
+        """Whether the result's header has announced another one."""
+
     async def wait_ready(self) -> None:
         """Until the columns are known or the statement has succeeded; raises `ServerError` where it failed."""
 

@@ -15,6 +15,7 @@ from shardproxy.backends.engine import ANY_SCHEMA, BufferedResult, ConnectionKin
 from shardproxy.backends.mysql_stream import HIGH_WATER_BYTES, MySQLStream, Reader
 from shardproxy.backends.statements import BackendStatement, BackendStatements
 from shardproxy.errors import BACKEND_LOST, BACKEND_PROTOCOL, QUERY_TIMEOUT, ProxyError
+from shardproxy.protocol.charsets import OF_NAMES
 from shardproxy.protocol.flags import Command
 from shardproxy.protocol.framing import encode_packet
 from shardproxy.protocol.gtid import told_position
@@ -222,6 +223,11 @@ class MySQLConnection(asyncio.Protocol):
         if kind[3] not in (self.kind[3], ANY_SCHEMA):
             await self._start(bytes((Command.INIT_DB,)) + (kind[3] or self.schema).encode(), ResultReader())
             self.kind = (*self.kind[:3], kind[3], self.kind[4])
+        if any(name in ("character_set_connection", "collation_connection") for name, _ in self.kind[4]):
+            # The values below would be read in that character set, and some variables take none in UTF-16.
+            await self.query(b"SET NAMES utf8mb4")
+            rest = tuple(pair for pair in self.kind[4] if pair[0] not in OF_NAMES)
+            self.kind = (self.kind[0], "utf8mb4", "", self.kind[3], rest)
         tail = f" COLLATE '{kind[2]}'" if kind[2] else ""
         wanted = dict(kind[4])
         # In this order: NAMES sets variables that may have been set by themselves before, or are to be.

@@ -43,6 +43,11 @@ class MySQLStream:
         return self._reader.eof
 
     @property
+    def more(self) -> bool:
+        """Whether the result's header has announced another one."""
+        return self._reader.more
+
+    @property
     def done(self) -> bool:
         """Whether the whole answer has come."""
         return self._reader.done
@@ -92,4 +97,4 @@ class MySQLStream:
     def _check(self) -> None:
         error = self._reader.error
         if error is not None:
-            raise ServerError(error.errno, error.sqlstate, error.message, self._connection.shard)
+            raise ServerError(error.errno, error.sqlstate, error.message, self._connection.shard, error.raw)

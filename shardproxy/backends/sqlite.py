@@ -249,6 +249,11 @@ class SQLiteStream:
         self._cursor, self.columns, self.ok = await self._answer
         self._encoders = [encoder_of(column) for column in self.columns]
 
+    @property
+    def more(self) -> bool:
+        """There is one result."""
+        return False
+
     def next_result(self) -> bool:
         """There is one result."""
         return False

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 
 from shardproxy.backends.engine import ANY_SCHEMA, Connection
@@ -61,6 +62,14 @@ class Executor:
     ) -> Outcome:
         """Carry out one statement; rows go to `sink`. `call` is what the text was written out from, if it was prepared: a single
         shard gets that instead. Raises `ServerError` or `ProxyError`."""
+        if plan.kind is not Kind.DDL:
+            return await self._run(plan, text, literals, context, sink, call)
+        async with self._outside_of_transactions():
+            return await self._run(plan, text, literals, context, sink, call)
+
+    async def _run(
+        self, plan: Plan, text: bytes, literals: list[bytes], context: PlanContext, sink: ResultSink, call: PreparedCall | None
+    ) -> Outcome:
         if plan.insert is not None and len(text) > LONG_TEXT_BYTES:
             # Splitting megabytes of rows takes long enough for other clients to notice.
             loop = asyncio.get_running_loop()
@@ -326,12 +335,26 @@ class Executor:
             outcome.last_id = self._state.last_insert_id
 
     async def run_ddl(self, plan: DdlPlan, literals: list[bytes]) -> Outcome:
-        """Carry out a schema change. It commits an open transaction first, as on any server."""
+        """Carry out a schema change."""
         if plan.temporary:
             # As on a server this neither commits nor begins anything.
             self.leases.pin("temporary table")
-        elif self._state.in_transaction:
+            return await self._run_ddl(plan, literals)
+        async with self._outside_of_transactions():
+            return await self._run_ddl(plan, literals)
+
+    @contextlib.asynccontextmanager
+    async def _outside_of_transactions(self) -> AsyncIterator[None]:
+        """As on any server, a schema change and the upkeep of tables commit an open transaction first, and begin none."""
+        if self._state.in_transaction:
             await self.transaction.commit()
+        autocommit, self._state.autocommit = self._state.autocommit, True
+        try:
+            yield
+        finally:
+            self._state.autocommit = autocommit
+
+    async def _run_ddl(self, plan: DdlPlan, literals: list[bytes]) -> Outcome:
         steps = []
         for step in plan.steps:
             rendered = render(step.text, literals, self.answer)
@@ -339,13 +362,7 @@ class Executor:
         for _, texts in steps:
             for shard in texts:
                 self.leases.pools[shard].statements[plan.kind.value] += 1
-        autocommit = self._state.autocommit
-        if not plan.temporary:
-            self._state.autocommit = True
-        try:
-            outcome = await run_ddl(self.leases, steps)
-        finally:
-            self._state.autocommit = autocommit
+        outcome = await run_ddl(self.leases, steps)
         if plan.dropped_schema:
             self._forget_schema(plan.dropped_schema)
         return outcome

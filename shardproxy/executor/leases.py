@@ -128,12 +128,20 @@ class Leases:
         return taken
 
     async def take(
-        self, shard: str, plan: Plan | None = None, *, for_tables: bool = False, primary: bool = False, writes: bool = False
+        self,
+        shard: str,
+        plan: Plan | None = None,
+        *,
+        for_tables: bool = False,
+        primary: bool = False,
+        writes: bool = False,
+        begins: bool = True,
     ) -> Connection:
         """A connection to the shard with the session's settings, inside the session's transaction if it has one.
 
         `plan`: the statement that it is for. `for_tables`: for a statement that works on tables, to which a SET TRANSACTION for the next
-        transaction applies. `primary`: a replica could not answer it. `writes`: for statements of the proxy's own that do.
+        transaction applies. `primary`: a replica could not answer it. `writes`: for statements of the proxy's own that do. `begins`: they
+        belong to the session's transaction, if it is to have one.
         """
         for attempt in (1, 2, 3):
             connection = self.held.get(shard)
@@ -153,7 +161,7 @@ class Leases:
             self._take_for(connection, plan, writes=writes)
             await self.settled(connection)
             try:
-                await self._prepare(connection, for_tables=for_tables)
+                await self._prepare(connection, for_tables=for_tables, begins=begins)
                 await self.settled(connection)
                 await self.trust.check(connection, for_tables=for_tables)
             except ServerError:
@@ -203,7 +211,7 @@ class Leases:
         connection.pool.release_dirty(connection)
         return True
 
-    async def _prepare(self, connection: Connection, *, for_tables: bool) -> None:
+    async def _prepare(self, connection: Connection, *, for_tables: bool, begins: bool) -> None:
         state = self._state
         if connection.kind[1:] != state.kind[1:]:
             await connection.set_kind(state.kind)
@@ -212,7 +220,7 @@ class Leases:
             text = b", ".join(name.encode() + b" = " + value for name, value in state.settings.items())
             await connection.query(b"SET " + text)
             connection.primed = state.settings_version
-        if state.wants_transaction and connection.shard not in self.began:
+        if begins and state.wants_transaction and connection.shard not in self.began:
             for characteristic in state.next_characteristics:
                 await connection.query(b"SET TRANSACTION " + characteristic.encode())
             await connection.query(b"START TRANSACTION READ ONLY" if state.read_only else b"START TRANSACTION")

@@ -42,6 +42,7 @@ class ResultSink(Protocol):
     sequence: int
     started: bool
     needs_rows: bool
+    more: bool
     raw: bool
 
     def write(self, data: bytes) -> None:
@@ -57,8 +58,8 @@ class ResultSink(Protocol):
     def upload(self, target: Upload) -> None:
         """The client sends a file now, which goes there."""
 
-    def send_header(self, columns: Sequence[ColumnDefinition]) -> None:
-        """Send the column definitions."""
+    def send_header(self, columns: Sequence[ColumnDefinition], *, more: bool = False) -> None:
+        """Send the column definitions. `more`: another result of the same statement follows."""
 
     def send_rows(self, payloads: Iterable[bytes]) -> None:
         """Send rows."""

@@ -58,7 +58,8 @@ def lost_error(connection: Connection) -> ProxyError:
 
 async def forward(connection: Connection, sql: bytes, sink: ResultSink) -> Outcome:
     """Run a statement and send its rows on; raises `ServerError` or `ProxyError`, possibly after some rows were sent."""
-    if sink.needs_rows or not connection.relays:
+    if sink.needs_rows or sink.more or not connection.relays:
+        # The server does not know that another statement follows, and would say in the header that none does.
         return await _forward_rows(connection, sql, sink)
     return await forward_command(connection, encode_packet(b"\x03" + sql, 0), sink)
 
@@ -104,7 +105,7 @@ def outcome_of(scanner: ResponseScanner, connection: Connection) -> Outcome:
         return Outcome(-1, ok.affected_rows, ok.last_insert_id, ok.warnings, ok.info, scanner.sequence, status=ok.status)
     if terminal[0] == ERR_HEADER:
         error = parse_err(terminal)
-        raise ServerError(error.errno, error.sqlstate, error.message, connection.shard)
+        raise ServerError(error.errno, error.sqlstate, error.message, connection.shard, error.raw)
     eof = parse_eof(terminal)
     return Outcome(scanner.rows, warnings=eof.warnings, sequence=scanner.sequence, status=eof.status)
 
@@ -127,7 +128,7 @@ async def _forward_stream(connection: Connection, stream: ResultStream, sink: Re
         await stream.wait_ready()
         ok, count = stream.ok, -1
         if ok is None:
-            sink.send_header(stream.columns)
+            sink.send_header(stream.columns, more=stream.more)
             count = 0
             while (rows := await stream.next_rows()) is not None:
                 count += len(rows)

@@ -6,11 +6,15 @@ written; the others have nothing to lose.
 
 from __future__ import annotations
 
+import contextlib
+
 from shardproxy.backends.engine import Connection
 from shardproxy.errors import COMMIT_UNKNOWN, TXN_LOST, TXN_SECOND_SHARD, ProxyError, ServerError
 from shardproxy.executor.leases import Leases
+from shardproxy.executor.outcome import Outcome
 from shardproxy.executor.reads import Use
-from shardproxy.executor.state import ClientState
+from shardproxy.executor.relay import fetch_warnings
+from shardproxy.executor.state import ClientState, Warning_
 from shardproxy.protocol.flags import AUTOCOMMIT, IN_TRANSACTION
 
 # Errors after which the server has rolled the whole transaction back: deadlock, and lock tables full.
@@ -74,16 +78,24 @@ class Transaction:
             self.writer = ""
             leases.end_transaction()
 
-    async def rollback(self) -> None:
-        """Roll back on every shard. A connection that is lost has rolled back by itself."""
+    async def rollback(self) -> list[Warning_]:
+        """Roll back on every shard, and give the servers' warnings: of tables that cannot be rolled back. A connection that is lost has
+        rolled back by itself."""
+        warnings: list[Warning_] = []
         try:
             for shard in sorted(self._leases.began):
-                await self._finish(shard, b"ROLLBACK", decides=False)
+                outcome = Outcome(warnings=await self._finish(shard, b"ROLLBACK", decides=False))
+                # By now it is rolled back, whatever becomes of the connection.
+                with contextlib.suppress(ProxyError, ServerError):
+                    await fetch_warnings(self._leases.held[shard], outcome)
+                warnings += outcome.warning_list
         finally:
             self.writer = ""
             self._leases.end_transaction()
+        return warnings
 
-    async def _finish(self, shard: str, sql: bytes, *, decides: bool) -> None:
+    async def _finish(self, shard: str, sql: bytes, *, decides: bool) -> int:
+        """End the transaction on one shard; gives the number of warnings."""
         connection = self._leases.held[shard]
         if decides:
             connection.use = Use.WRITE
@@ -92,9 +104,9 @@ class Transaction:
             self._leases.drop(connection)
             if decides:
                 raise ProxyError(TXN_LOST, f"the connection to shard {shard} was lost; the transaction was rolled back")
-            return
+            return 0
         try:
-            await (await self._leases.settled(connection)).query(sql)
+            return (await (await self._leases.settled(connection)).query(sql)).warnings
         except ProxyError as error:
             self._leases.drop(connection)
             if decides:
@@ -107,6 +119,7 @@ class Transaction:
             self._leases.drop(connection)
             if decides:
                 raise
+        return 0
 
     async def savepoint(self, name: str, sql: bytes, *, verb: str) -> None:
         """SAVEPOINT, ROLLBACK TO and RELEASE on every shard that takes part; shards that join later get the savepoints first."""

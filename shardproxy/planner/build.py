@@ -71,7 +71,7 @@ def build_plan(statement: Statement, context: PlanContext, *, selected: bool = T
     if context.open is not None and verb in ("CREATE", "ALTER", "DROP") and subject_of(statement.tokens) in ("DATABASE", "SCHEMA"):
         return plan_whole(statement, context.open)
     edits = [*session_value_edits(statement.tokens), *qualifier_edits(statement.tokens, context.logical_schema)]
-    if verb in LOCAL_VERBS or is_local_question(statement):
+    if verb in LOCAL_VERBS or is_local_question(statement.tokens):
         return LocalPlan(verb)
     if verb in ("INSERT", "REPLACE"):
         return _checked_write(statement, context, plan_insert(statement, context, edits, selected=selected))
@@ -149,7 +149,7 @@ def _plan_select(statement: Statement, context: PlanContext, edits: list[Edit], 
     if scopes.system:
         return plan_system_select(statement, tree, scopes, context, edits)
     _check_everywhere(statement, scopes, functions, context)
-    pin = leaves_behind(statement)
+    pin = leaves_behind(statement, statement.verb)
     locks = tree.find(exp.Lock) is not None
     names = tuple(dict.fromkeys(i.table.name for i in scopes.instances))
     template = template_of(pieces(statement, 0, statement.tokens[-1].end, named(statement, edits))) if edits else None
@@ -211,7 +211,7 @@ def _checked_write(statement: Statement, context: PlanContext, plan: Plan) -> Pl
     stored = {name.lower() for name in function_names(statement.tokens)} & context.catalog.routines
     if spread and stored:
         raise ProxyError(CROSS_SHARD_FUNCTION, f"stored function '{min(stored)}' may read other rows than those of one shard")
-    pin = leaves_behind(statement)
+    pin = leaves_behind(statement, statement.verb)
     if not pin:
         return plan
     refusal = ProxyError(CROSS_SHARD_FUNCTION, f"a statement that leaves a {pin} behind must run on one shard")
@@ -236,7 +236,7 @@ def _plan_tableless(statement: Statement, context: PlanContext, edits: list[Edit
         raise ProxyError(UNSUPPORTED_STATEMENT, "sequences are not supported yet")
     if statement.verb == "DO" and any(token.upper == "SELECT" for token in statement.tokens):
         raise ProxyError(UNSUPPORTED_STATEMENT, f"a subquery in {statement.verb} is not supported")
-    pin = leaves_behind(statement)
+    pin = leaves_behind(statement, statement.verb)
     template = template_of(pieces(statement, 0, statement.tokens[-1].end, named(statement, edits)))
     stored = {name.lower() for name in functions} & context.catalog.routines
     route = Route(Opcode.FIXED, context.topology.default_shard) if pin or stored else Route(Opcode.ANY)

@@ -196,6 +196,7 @@ class Plan:
         object.__setattr__(self, "label", self.kind.value)
         more = (
             self.pin
+            or self.kind is Kind.DDL
             or self.local_file
             or self.taints
             or self.right
@@ -217,6 +218,11 @@ class Plan:
     def chose_ids(self, literals: Sequence[bytes]) -> bool:
         """Whether the statement gave all its AUTO_INCREMENT values itself: the server then reports one that it did not choose."""
         return self.auto_slots is not None and all(literals[slot].strip(b"'\"0.") for slot in self.auto_slots)
+
+    @property
+    def keeps_warnings(self) -> bool:
+        """Whether the warnings of the statement before stay: on servers, a query that uses no table does not clear them."""
+        return self.kind is Kind.SELECT and not (self.writes or self.system or self.tables or self.sees)
 
     @property
     def plain_read(self) -> bool:

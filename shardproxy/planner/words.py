@@ -70,9 +70,9 @@ def needs_primary(statement: Statement) -> bool:
     )
 
 
-def is_local_question(statement: Statement) -> bool:
+def is_local_question(tokens: Sequence[Token]) -> bool:
     """Whether a SHOW or an EXPLAIN is answered by the session itself."""
-    words = [word for word in statement.words(3) if word != "FULL"]
+    words = [token.upper for token in tokens[:3] if token.upper != "FULL"]
     return (words[:1] == ["SHOW"] and words[1:2] != [] and words[1] in _LOCAL_SHOWS) or words[:2] == [
         "EXPLAIN",
         "ROUTE",
@@ -95,12 +95,12 @@ def gives_last_insert_id(words: Sequence[str]) -> bool:
     return any(a == "LAST_INSERT_ID" and b == "(" and c != ")" for a, b, c in zip(words, words[1:], words[2:], strict=False))
 
 
-def leaves_behind(statement: Statement) -> str:
-    """What a statement leaves behind on its connection, or "" where it leaves nothing."""
+def leaves_behind(statement: Statement, verb: str) -> str:
+    """What a statement leaves behind on its connection, or "" where it leaves nothing. `verb` is its own, behind SET STATEMENT too."""
     tokens = statement.tokens
     if function_names(tokens) & (LOCK_FUNCTIONS - {"IS_FREE_LOCK", "IS_USED_LOCK"}):
         return "named lock"
-    if statement.verb in ("PREPARE", "EXECUTE", "DEALLOCATE"):
+    if verb in ("PREPARE", "EXECUTE", "DEALLOCATE"):
         return "prepared statement"
     for token, after in pairwise(tokens):
         if token.kind is Kind.VARIABLE and not token.text.startswith("@@") and after.text == ":=":

@@ -21,10 +21,10 @@ class Charset:
     collation: str = ""
 
     @property
-    def set_names(self) -> bytes:
-        """The statement that gives a backend connection the same character set."""
+    def names(self) -> str:
+        """What SET has to say to give a backend connection the same character set."""
         tail = f" COLLATE '{self.collation}'" if self.collation else ""
-        return f"SET NAMES '{self.name}'{tail}".encode()
+        return f"NAMES '{self.name}'{tail}"
 
 
 _CODECS: Final = {
@@ -56,6 +56,8 @@ _CODECS: Final = {
     "ascii": "ascii",
     "binary": "latin-1",
 }
+# The variables that SET NAMES sets.
+OF_NAMES: Final = frozenset(("character_set_client", "character_set_connection", "character_set_results", "collation_connection"))
 UTF8MB4: Final = Charset("utf8mb4", "utf-8")
 
 

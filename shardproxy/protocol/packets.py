@@ -30,11 +30,12 @@ class EofPacket:
 
 @dataclass(frozen=True, slots=True)
 class ErrPacket:
-    """A statement or a login failed."""
+    """A statement or a login failed. `raw` is the message as it came, where that is in another character set than UTF-8."""
 
     errno: int
     sqlstate: str
     message: str
+    raw: bytes = b""
 
 
 def build_ok(ok: OkPacket) -> bytes:
@@ -91,7 +92,7 @@ def parse_eof(payload: bytes) -> EofPacket:
 
 def build_err(err: ErrPacket) -> bytes:
     """Payload of an ERR packet. The text is cut at 512 characters, as MySQL itself cuts it."""
-    text = err.message[:512].encode("utf-8", "replace")
+    text = err.raw[:512] or err.message[:512].encode("utf-8", "replace")
     return b"\xff" + err.errno.to_bytes(2, "little") + b"#" + err.sqlstate.encode("ascii") + text
 
 
@@ -100,6 +101,8 @@ def parse_err(payload: bytes) -> ErrPacket:
     if len(payload) < 3:
         raise MalformedPacket("ERR is cut short")
     errno = int.from_bytes(payload[1:3], "little")
+    sqlstate, raw = "HY000", payload[3:]
     if payload[3:4] == b"#" and len(payload) >= 9:
-        return ErrPacket(errno, payload[4:9].decode("ascii", "replace"), payload[9:].decode("utf-8", "replace"))
-    return ErrPacket(errno, "HY000", payload[3:].decode("utf-8", "replace"))
+        sqlstate, raw = payload[4:9].decode("ascii", "replace"), payload[9:]
+    message = raw.decode("utf-8", "replace")
+    return ErrPacket(errno, sqlstate, message, raw if message.encode() != raw else b"")

@@ -27,7 +27,7 @@ class PrepareReader:
         self.eof: EofPacket | None = None
         self.error: ErrPacket | None = None
         self.ready = False
-        self.over = self.done = False
+        self.over = self.done = self.more = False
         self._buffer = b""
         # Definitions and EOFs still to come, in order.
         self._parameters_left = -1

@@ -23,7 +23,8 @@ class ResultReader:
     """Follows one response: an OK, an ERR, or a result set. Feed bytes; look at the attributes.
 
     `rows` grows as they come and is emptied by `take_rows`. `ready` is set once `ok`, `error` or all `columns` are known, `over`
-    once the result has ended. Where another result follows it, as in the answer to a CALL, `next` reads that.
+    once the result has ended. Where another result follows it, as in the answer to a CALL, `next` reads that; `more`: the end of the
+    columns has announced it.
     """
 
     def __init__(self) -> None:
@@ -35,6 +36,7 @@ class ResultReader:
         self.error: ErrPacket | None = None
         self.ready = False
         self.over = False
+        self.more = False
         self.next: ResultReader | None = None
         self._expected = -1
         self._buffer = b""
@@ -118,6 +120,7 @@ class ResultReader:
             self._first(payload, first)
         elif first == EOF_HEADER and len(payload) <= EOF_MAX_PAYLOAD:
             self.ready = True
+            self.more = bool(parse_eof(payload).status & MORE_RESULTS)
             if self._bare:
                 self._end(payload)
         elif len(self.columns) >= self._expected:

@@ -105,9 +105,11 @@ class Sink:
         self.started = True
         self._channel.write(data)
 
-    def send_header(self, columns: Sequence[ColumnDefinition]) -> None:
-        """Send the column definitions."""
-        header, self.sequence = encode_header(columns, self._status, self.sequence)
+    def send_header(self, columns: Sequence[ColumnDefinition], *, more: bool = False) -> None:
+        """Send the column definitions. `more`: another result of the same statement follows."""
+        # A client that skips the rows looks here for whether another answer follows, and not behind them.
+        status = self._status | MORE_RESULTS if self.more or more else self._status
+        header, self.sequence = encode_header(columns, status, self.sequence)
         self._send(header)
 
     def send_rows(self, payloads: Iterable[bytes]) -> None:
@@ -169,12 +171,12 @@ class BinarySink(Sink):
         self._names = names
         self._encode: Callable[[bytes], bytes]
 
-    def send_header(self, columns: Sequence[ColumnDefinition]) -> None:
+    def send_header(self, columns: Sequence[ColumnDefinition], *, more: bool = False) -> None:
         """Send the column definitions."""
         if len(self._names) == len(columns):
             columns = [column.renamed(name) for column, name in zip(columns, self._names, strict=True)]
         self._encode = row_encoder(columns)
-        super().send_header(columns)
+        super().send_header(columns, more=more)
 
     def send_rows(self, payloads: Iterable[bytes]) -> None:
         """Send rows, given as the payloads of text rows."""
@@ -199,7 +201,7 @@ class CursorSink(Sink):
         self._max_rows = max_rows
         self._max_bytes = max_bytes
 
-    def send_header(self, columns: Sequence[ColumnDefinition]) -> None:
+    def send_header(self, columns: Sequence[ColumnDefinition], *, more: bool = False) -> None:
         """Keep the column definitions until it is known that all went well."""
         self._columns = columns
         self._encode = row_encoder(columns)

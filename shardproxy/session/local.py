@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from shardproxy.errors import EMPTY_QUERY, SYNTAX, UNSUPPORTED_STATEMENT, ProxyError
+from shardproxy.executor.state import Warning_
 from shardproxy.planner.plan import LocalPlan
 from shardproxy.protocol.packets import EofPacket
 from shardproxy.protocol.resultset import ColumnDefinition, build_row, integer_column, string_column
@@ -45,20 +46,15 @@ def _rows(
     sink: Sink,
     columns: list[ColumnDefinition],
     rows: list[tuple[bytes | None, ...]],
-    *,
-    keep: bool = False,
 ) -> None:
     sink.send_header(columns)
     sink.send_rows([build_row(row) for row in rows])
     sink.send_eof(EofPacket(0, session.state.status))
     session.state.found_rows, session.state.row_count = len(rows), -1
-    if not keep:
-        session.state.warnings = []
 
 
 async def _set(session: Session, statement: Statement, sink: Sink) -> None:
-    await run_set(session, statement)
-    session.answer_ok(sink)
+    session.answer_ok(sink, await run_set(session, statement))
 
 
 async def _use(session: Session, statement: Statement, sink: Sink) -> None:
@@ -92,16 +88,15 @@ async def _rollback(session: Session, statement: Statement, sink: Sink) -> None:
         await session.executor.transaction.savepoint(_name(statement), _sql(statement), verb="ROLLBACK")
         session.answer_ok(sink)
         return
-    await session.executor.transaction.rollback()
-    _after_end(session, statement, sink)
+    _after_end(session, statement, sink, await session.executor.transaction.rollback())
 
 
-def _after_end(session: Session, statement: Statement, sink: Sink) -> None:
+def _after_end(session: Session, statement: Statement, sink: Sink, warnings: Sequence[Warning_] = ()) -> None:
     """AND CHAIN starts the next transaction; RELEASE ends the connection."""
     words = statement.words(8)
     if "CHAIN" in words and words[words.index("CHAIN") - 1] != "NO":
         session.executor.transaction.begin(read_only=False)
-    session.answer_ok(sink)
+    session.answer_ok(sink, warnings)
     if words[-1] == "RELEASE" and words[-2] != "NO":
         session.close()
         session.channel.close()
@@ -121,7 +116,9 @@ def _sql(statement: Statement) -> bytes:
 
 
 async def _kill(session: Session, statement: Statement, sink: Sink) -> None:
-    words = statement.words(6)
+    words = statement.words(7)
+    if words[-3:] == ("CONNECTION_ID", "(", ")"):
+        words = (*words[:-3], str(session.state.thread_id))
     if not words[-1].isdigit() or set(words[1:-1]) - {"HARD", "SOFT", "CONNECTION", "QUERY"}:
         raise ProxyError(SYNTAX, "You have an error in your SQL syntax near KILL: a connection's number is expected")
     await kill_session(session, int(words[-1]), sink, query="QUERY" in words)
@@ -139,12 +136,12 @@ async def _show(session: Session, statement: Statement, sink: Sink) -> None:
         errors = words[-1] == "ERRORS"
         name = "@@session.error_count" if errors else "@@session.warning_count"
         count = state.error_count if errors else len(state.warnings)
-        _rows(session, sink, [integer_column(name)], [(b"%d" % count,)], keep=True)
+        _rows(session, sink, [integer_column(name)], [(b"%d" % count,)])
     elif words[1] in ("WARNINGS", "ERRORS"):
         rows = [row for row in state.warnings if words[1] == "WARNINGS" or row[0] == b"Error"]
         columns = [string_column("Level"), integer_column("Code"), string_column("Message", 2048)]
         start, count = _limit(statement)
-        _rows(session, sink, columns, list(rows[start : start + count]), keep=True)
+        _rows(session, sink, columns, list(rows[start : start + count]))
     elif words[1] in ("DATABASES", "SCHEMAS"):
         if len(statement.tokens) > 2 and statement.tokens[2].upper not in ("LIKE", "WHERE"):
             raise ProxyError(SYNTAX, f"You have an error in your SQL syntax near '{statement.tokens[2].text}'")
@@ -153,6 +150,8 @@ async def _show(session: Session, statement: Statement, sink: Sink) -> None:
         header, pattern = ("Database", None) if like is None else (f"Database ({like})", _like_pattern(like))
         found = [name for name in names if pattern is None or pattern.fullmatch(name)]
         _rows(session, sink, [string_column(header)], [(name.encode(),) for name in found])
+        # To a server that is a query of a table.
+        state.warnings, state.error_count = [], 0
     elif words[1] == "GRANTS":
         user = f"{state.user}@%"
         grant = f"GRANT ALL PRIVILEGES ON `{session.router.logical_schema}`.* TO `{state.user}`@`%`"

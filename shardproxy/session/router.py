@@ -316,6 +316,11 @@ class Router:
         hits = self.plan_hits + sum(cache.hits for cache in caches)
         return hits, self.plan_misses + sum(cache.misses for cache in caches), sum(len(cache) for cache in caches)
 
+    async def tables_changed(self) -> None:
+        """A schema change has been carried out, or has failed somewhere."""
+        self.descriptions.clear()
+        await self.refresh_catalog()
+
     async def refresh_catalog(self) -> None:
         """Read the shards' schemas again; plans are dropped only if something has changed."""
         catalog, self.findings = await self.backends.load_catalog(self.topology)

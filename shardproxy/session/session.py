@@ -17,7 +17,7 @@ from shardproxy.executor.executor import Executor
 from shardproxy.executor.leases import Leases
 from shardproxy.executor.outcome import Outcome
 from shardproxy.executor.prepared import PreparedCall, PreparedText
-from shardproxy.executor.state import ClientState
+from shardproxy.executor.state import ClientState, Warning_
 from shardproxy.planner.cache import PlanCache
 from shardproxy.planner.plan import AnyPlan, DdlPlan, LocalPlan, Plan
 from shardproxy.protocol.flags import SESSION_STATUS_MASK, Capability, Command
@@ -251,12 +251,19 @@ class Session:
         for step in plan.steps:
             if topology.rule(step.table).group in topology.moving:
                 raise ProxyError(MOVING, f"rows of table '{step.table}' are being moved to another shard: change it when that is done")
-        async with self.router.ddl_lock:
-            try:
-                return await self.executor.run_ddl(plan, literals)
-            finally:
-                self.router.descriptions.clear()
-                await self.router.refresh_catalog()
+        if any(step.table or len(step.shards) > 1 for step in plan.steps):
+            async with self.router.ddl_lock:
+                try:
+                    return await self.executor.run_ddl(plan, literals)
+                finally:
+                    await self.router.tables_changed()
+        # Its server keeps such changes apart: one that waits there for somebody's transaction must not stop all others. What is read
+        # behind it has been changed by then, and the last one to read finds all changes.
+        try:
+            return await self.executor.run_ddl(plan, literals)
+        finally:
+            async with self.router.ddl_lock:
+                await self.router.tables_changed()
 
     async def _remembering(self, plan: Plan, text: bytes, work: Coroutine[Any, Any, Outcome]) -> Outcome:
         outcome = await work
@@ -298,8 +305,8 @@ class Session:
     def end(self, plan: AnyPlan, literals: list[bytes], outcome: Outcome, sink: Sink) -> None:
         """Send the packet that ends a response and remember what the session must know of it."""
         state = self.state
-        state.warnings = [(level, code, self.router.renamed(message)) for level, code, message in outcome.warning_list]
-        state.error_count = sum(level == b"Error" for level, _, _ in outcome.warning_list)
+        if outcome.warnings or not (isinstance(plan, Plan) and plan.keeps_warnings):
+            self._note_warnings(outcome.warning_list)
         if outcome.rows >= 0:
             state.found_rows, state.row_count = outcome.rows, -1
             if isinstance(plan, Plan) and plan.offset_slot is not None and outcome.rows and not outcome.merged:
@@ -314,6 +321,11 @@ class Session:
         elif outcome.insert_id and not (isinstance(plan, Plan) and plan.chose_ids(literals)):
             state.last_insert_id = outcome.insert_id
         sink.send_ok(OkPacket(outcome.affected, outcome.insert_id, self._status(outcome), outcome.warnings, outcome.info))
+
+    def _note_warnings(self, warnings: Sequence[Warning_]) -> None:
+        state = self.state
+        state.warnings = [(level, code, self.router.renamed(message)) for level, code, message in warnings]
+        state.error_count = sum(level == b"Error" for level, _, _ in warnings)
 
     def _status(self, outcome: Outcome) -> int:
         return (outcome.status & ~SESSION_STATUS_MASK) | self.state.status
@@ -331,13 +343,14 @@ class Session:
         changes, self._changes = self._changes, b""
         return changes
 
-    def answer_ok(self, sink: Sink) -> None:
-        """The answer to a statement that the session itself has carried out."""
+    def answer_ok(self, sink: Sink, warnings: Sequence[Warning_] = ()) -> None:
+        """The answer to a statement that the session itself has carried out. It uses no table, so the warnings of the one before stay,
+        unless it has its own."""
         state = self.state
-        state.warnings = []
-        state.error_count = 0
+        if warnings:
+            self._note_warnings(warnings)
         state.row_count = 0
-        sink.send_ok(OkPacket(status=state.status, changes=self._take_changes()))
+        sink.send_ok(OkPacket(status=state.status, warnings=len(warnings), changes=self._take_changes()))
 
     # -- errors and the end -------------------------------------------------------------------------------------------
 
@@ -349,17 +362,17 @@ class Session:
             # A fence has refused the statement, which may be tried again: drivers know that of 1205.
             error = ProxyError(MOVING)
         state = self.state
-        message = error.message
+        message, raw = error.message, b""
         if isinstance(error, ServerError):
-            message = self.router.in_logical_names(message)
+            message, raw = self.router.in_logical_names(message), self.router.renamed(error.raw)
             self.router.metrics.errors["server"] += 1
         else:
             self.router.metrics.errors[error.spec.id] += 1
             fatal = fatal or error.fatal
-        packet = ErrPacket(error.errno, error.sqlstate, message)
+        packet = ErrPacket(error.errno, error.sqlstate, message, raw)
         self.failed = True
         state.row_count = -1
-        state.warnings = [(b"Error", b"%d" % error.errno, message.encode("utf-8", "replace"))]
+        state.warnings = [(b"Error", b"%d" % error.errno, raw or message.encode("utf-8", "replace"))]
         state.error_count = 1
         if not self.closed:
             Sink(self.channel, state.status, self.first_sequence if sequence is None else sequence).send_error(packet)

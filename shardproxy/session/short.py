@@ -165,7 +165,7 @@ class ShortWay:
             channel.write(final)
             state.found_rows = scanner.rows
             state.row_count = -1
-            if state.warnings:
+            if state.warnings and not plan.keeps_warnings:
                 state.warnings = []
                 state.error_count = 0
             session.finished()

@@ -8,25 +8,29 @@ session wants, so that it need not keep any; with user variables of its own it k
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from shardproxy.errors import PRIVILEGE, SYNTAX, UNKNOWN_CHARSET, UNSUPPORTED_SETTING, UNSUPPORTED_STATEMENT, ProxyError, ServerError
+from shardproxy.errors import PRIVILEGE, SYNTAX, UNSUPPORTED_SETTING, UNSUPPORTED_STATEMENT, ProxyError, ServerError
+from shardproxy.executor.outcome import Outcome
+from shardproxy.executor.relay import fetch_warnings
+from shardproxy.executor.state import Warning_
 from shardproxy.planner.template import pieces, session_value_edits, template_of
 from shardproxy.planner.words import NEVER_SET
-from shardproxy.protocol.charsets import Charset, charset_by_name
+from shardproxy.protocol.charsets import OF_NAMES, Charset
 from shardproxy.protocol.flags import DECIMAL_TYPES, FLOAT_TYPES, INTEGER_TYPES
 from shardproxy.protocol.packets import changed_variable
 from shardproxy.protocol.resultset import ColumnDefinition, parse_row
 from shardproxy.routing.render import quote, render
+from shardproxy.session.assignments import SCOPES, Assignment, assignment_of, boolean_of, charset_of, known_charset, split_assignments
 from shardproxy.session.reading import READING, choose_reads
 from shardproxy.sql.fingerprint import fingerprint
-from shardproxy.sql.lexer import Kind, Token, skip_parentheses, unquote_name
+from shardproxy.sql.lexer import Kind, Token
 from shardproxy.sql.statement import Statement
 
 if TYPE_CHECKING:
-    from shardproxy.backends.engine import Connection, Settings
+    from shardproxy.backends.engine import Connection
     from shardproxy.session.session import Session
 
 # They speak of the client's connection, which is the proxy's own.
@@ -40,8 +44,8 @@ _REFUSED = NEVER_SET | {
     "sql_select_limit", "div_precision_increment", "sql_buffer_result", "max_sort_length", "old_mode", "low_priority_updates",
 }  # fmt: skip
 _HARMLESS = {"sql_select_limit": (b"DEFAULT", b"18446744073709551615"), "sql_auto_is_null": (b"0", b"OFF", b"DEFAULT")}
+_CHARACTERISTICS = frozenset(("ISOLATION", "LEVEL", "READ", "WRITE", "ONLY", "COMMITTED", "UNCOMMITTED", "REPEATABLE", "SERIALIZABLE", ","))
 MAX_ASSIGNMENTS = 256
-_OF_SERVER = frozenset(("GLOBAL", "PERSIST", "PERSIST_ONLY"))
 # What servers tell clients of by default (session_track_system_variables).
 _TRACKED = frozenset(("character_set_client", "character_set_connection", "character_set_results", "time_zone"))
 # Modes under which the proxy would misread a text even where it only looks for its tokens.
@@ -57,21 +61,11 @@ _LEXING_MODES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """One assignment of a SET: the variable's name (user variables with their @), the tokens of its value, and whether it is the
-    server's (`SET GLOBAL`) and not the session's."""
-
-    name: str
-    value: list[Token]
-    scope: str = ""
-
-
 @contextlib.asynccontextmanager
-async def _borrowed(session: Session) -> AsyncIterator[Connection]:
+async def _borrowed(session: Session, *, begins: bool = True) -> AsyncIterator[Connection]:
     """A connection for a few statements of the proxy's own in the session's place; it is given back however that ends."""
     leases = session.leases
-    connection = await leases.take(session.home)
+    connection = await leases.take(session.home, begins=begins)
     try:
         yield connection
     except (ServerError, ProxyError):
@@ -86,37 +80,40 @@ async def _borrowed(session: Session) -> AsyncIterator[Connection]:
     leases.give(connection)
 
 
-async def run_set(session: Session, statement: Statement) -> None:
-    """Carry out a SET; raises `ProxyError` or `ServerError`, having changed nothing."""
+async def run_set(session: Session, statement: Statement) -> list[Warning_]:
+    """Carry out a SET, and give a server's warnings; raises `ProxyError` or `ServerError`, having changed nothing."""
     words = statement.words(4)
     if words[1:2] == ("TRANSACTION",) or words[2:3] == ("TRANSACTION",):
         await _set_transaction(session, statement)
-        return
+        return []
     if words[1:2] in (("PASSWORD",), ("ROLE",), ("DEFAULT",), ("STATEMENT",), ("RESOURCE",)):
         raise ProxyError(UNSUPPORTED_STATEMENT, f"SET {words[1]} is not supported")
-    parts = _split(statement.tokens[1:])
+    parts = split_assignments(statement.tokens[1:])
     if len(parts) > MAX_ASSIGNMENTS:
         raise ProxyError(UNSUPPORTED_SETTING, f"one SET may make {MAX_ASSIGNMENTS} assignments")
     if not session.passes_through and any(token.upper in ("FROM", "TABLE") and token.kind is Kind.WORD for token in statement.tokens):
         raise ProxyError(UNSUPPORTED_STATEMENT, "a subquery in SET is not supported")
     wanted = _sort_out(session, statement, parts)
-    if wanted.kept:
-        await _keep(session, statement, wanted.kept)
-    if wanted.charset is not None:
-        await _use_charset(session, *wanted.charset)
+    warnings: list[Warning_] = []
+    if wanted.asks:
+        warnings = await _keep(session, statement, wanted)
+    elif wanted.charset is not None:
+        _use_charset(session, wanted.charset)
     if wanted.autocommit is not None:
         await set_autocommit(session, wanted.autocommit)
     if wanted.reads:
         choose_reads(session, wanted.reads)
     if wanted.last_insert_id is not None:
         session.state.last_insert_id = wanted.last_insert_id
+    return warnings
 
 
 @dataclass(slots=True)
 class _Wanted:
-    """What a SET asks for, by who has to do it."""
+    """What a SET asks for, by who has to do it: `kept` is what a server is given, if it has to be asked at all (`asks`)."""
 
-    charset: tuple[str, str] | None = None
+    charset: Charset | None = None
+    asks: bool = False
     autocommit: bool | None = None
     last_insert_id: int | None = None
     reads: dict[str, bytes] = field(default_factory=dict)
@@ -128,21 +125,31 @@ def _sort_out(session: Session, statement: Statement, parts: list[list[Token]]) 
     # What a merge would have to know of is no matter where nothing is merged.
     whole = session.passes_through
     refused = NEVER_SET if whole else _REFUSED | _HARMLESS.keys()
+    scope = ""
     for part in parts:
         if not part:
             raise ProxyError(SYNTAX, "You have an error in your SQL syntax near SET")
         first = part[0].upper
         if first == "NAMES" or first == "CHARSET" or (first == "CHARACTER" and len(part) > 1):
-            wanted.charset = _charset(part[2:] if first == "CHARACTER" else part[1:])
+            wanted.charset = charset = charset_of(part[2:] if first == "CHARACTER" else part[1:])
+            if first == "NAMES":
+                # Only a server knows whether there is such a collation and whether it fits.
+                wanted.asks = wanted.asks or bool(charset.collation)
+                wanted.kept.append(Assignment("NAMES", [], text=charset.names.encode()))
+            else:
+                # The connection's character set and collation become those of the schema.
+                wanted.asks = True
+                wanted.kept.append(Assignment("CHARACTER SET", [], text=f"CHARACTER SET '{charset.name}'".encode()))
             continue
-        assignment = _assignment(part)
+        scope = first if first in SCOPES else scope
+        assignment = assignment_of(part, scope)
         value = _text(statement, assignment.value)
         if assignment.scope:
             if not (whole and session.state.administers):
                 raise ProxyError(PRIVILEGE, "SET GLOBAL is not for the proxy: do it on the shards' servers")
             wanted.kept.append(assignment)
         elif assignment.name == "autocommit":
-            wanted.autocommit = _boolean(value)
+            wanted.autocommit = boolean_of(value)
         elif assignment.name in READING:
             wanted.reads[assignment.name] = value
         elif assignment.name in _CLIENT_SIDE or (not whole and value.upper() in _HARMLESS.get(assignment.name, ())):
@@ -153,6 +160,7 @@ def _sort_out(session: Session, statement: Statement, parts: list[list[Token]]) 
             wanted.last_insert_id = int(value) if value.isdigit() else 0
         else:
             wanted.kept.append(assignment)
+    wanted.asks = wanted.asks or any(not assignment.text for assignment in wanted.kept)
     return wanted
 
 
@@ -165,151 +173,107 @@ async def set_autocommit(session: Session, value: bool) -> None:
     session.tell(changed_variable("autocommit", b"ON" if value else b"OFF"))
 
 
-def _known_charset(name: str, collation: str = "") -> Charset:
-    charset = charset_by_name(name, collation)
-    if charset is None:
-        raise ProxyError(UNKNOWN_CHARSET, f"character set '{name}' is not supported; use utf8mb4")
-    return charset
-
-
-def _without_charsets(settings: Settings) -> Settings:
-    """SET NAMES takes back what was set of it by single variables."""
-    return tuple(pair for pair in settings if not pair[0].startswith(("character_set_", "collation_")))
-
-
-async def _use_charset(session: Session, name: str, collation: str) -> None:
-    charset = _known_charset(name, collation)
+def _use_charset(session: Session, charset: Charset) -> None:
+    """SET NAMES has been done, or need not be before a statement is sent. It takes back what was set of it by single variables."""
     state = session.state
-    if collation:
-        # Only a server knows whether there is such a collation and whether it fits.
-        connection = await session.leases.take(session.home)
-        try:
-            await connection.set_kind((state.kind[0], charset.name, charset.collation, *state.kind[3:]))
-        finally:
-            session.leases.give(connection)
-    state.kind = (state.kind[0], charset.name, charset.collation, state.kind[3], _without_charsets(state.kind[4]))
+    settings = tuple(pair for pair in state.kind[4] if pair[0] not in OF_NAMES)
+    state.kind = (state.kind[0], charset.name, charset.collation, state.kind[3], settings)
     state.codec = charset.codec
     for variable in ("character_set_client", "character_set_connection", "character_set_results"):
         session.tell(changed_variable(variable, charset.name.encode()))
-
-
-def _charset(tokens: Sequence[Token]) -> tuple[str, str]:
-    values = [unquote_name(t.text).strip("'\"") for t in tokens if t.upper not in ("=", "SET")]
-    if len(values) == 1:
-        name = "utf8mb4" if values[0].upper() == "DEFAULT" else values[0]
-        if charset_by_name(name) is None:
-            raise ProxyError(UNKNOWN_CHARSET, f"character set '{name}' is not supported; use utf8mb4")
-        return name, ""
-    if len(values) == 3 and values[1].upper() == "COLLATE":
-        if charset_by_name(values[0]) is None:
-            raise ProxyError(UNKNOWN_CHARSET, f"character set '{values[0]}' is not supported; use utf8mb4")
-        if not values[2].replace("_", "").isalnum():
-            raise ProxyError(SYNTAX, "You have an error in your SQL syntax near COLLATE")
-        return values[0], values[2]
-    raise ProxyError(SYNTAX, "You have an error in your SQL syntax near NAMES")
-
-
-def _split(tokens: Sequence[Token]) -> list[list[Token]]:
-    """The assignments of a SET."""
-    parts: list[list[Token]] = [[]]
-    i = 0
-    while i < len(tokens):
-        if tokens[i].text == "(":
-            end = skip_parentheses(tokens, i)
-            parts[-1] += tokens[i:end]
-            i = end
-            continue
-        if tokens[i].text == ",":
-            parts.append([])
-        else:
-            parts[-1].append(tokens[i])
-        i += 1
-    return parts
-
-
-def _assignment(part: list[Token]) -> Assignment:
-    scope, at = "", 0
-    if part[0].upper in ("SESSION", "LOCAL", "GLOBAL", "PERSIST", "PERSIST_ONLY"):
-        scope, at = part[0].upper, 1
-    if at + 2 > len(part) - 1 or part[at + 1].text not in ("=", ":="):
-        raise ProxyError(SYNTAX, "You have an error in your SQL syntax near SET")
-    name = part[at].text
-    if name.startswith("@@"):
-        name = name[2:]
-        prefix, dot, rest = name.partition(".")
-        if dot and prefix.upper() in ("SESSION", "LOCAL", "GLOBAL", "PERSIST", "PERSIST_ONLY"):
-            scope, name = prefix.upper(), rest
-    if not name.startswith("@"):
-        name = unquote_name(name).lower()
-        if not name.replace("_", "").replace(".", "").isalnum():
-            raise ProxyError(SYNTAX, "You have an error in your SQL syntax near SET")
-    return Assignment(name, part[at + 2 :], scope if scope in _OF_SERVER else "")
 
 
 def _text(statement: Statement, tokens: Sequence[Token]) -> bytes:
     return statement.text[tokens[0].start : tokens[-1].end].encode("latin-1")
 
 
-def _boolean(value: bytes) -> bool:
-    word = value.upper().strip(b"'\"")
-    if word in (b"1", b"ON", b"TRUE", b"DEFAULT"):
-        return True
-    if word in (b"0", b"OFF", b"FALSE"):
-        return False
-    raise ProxyError(UNSUPPORTED_SETTING, f"autocommit cannot be set to {value.decode('latin-1')[:40]}")
-
-
-async def _keep(session: Session, statement: Statement, kept: list[Assignment]) -> None:
-    """Let a server check and compute the values, then remember them for all connections of the session."""
-    parts = []
-    for assignment in kept:
+async def _keep(session: Session, statement: Statement, wanted: _Wanted) -> list[Warning_]:
+    """Let a server check and compute the values, then remember them for all connections of the session. Gives its warnings."""
+    parts: list[bytes] = []
+    names: list[str] = []
+    for assignment in wanted.kept:
         value = assignment.value
+        if assignment.text:
+            # It takes back what was set of it before, in the same SET too.
+            names = [name for name in names if name not in OF_NAMES]
+            names += ["collation_connection"] if assignment.name == "CHARACTER SET" else []
+            parts.append(assignment.text)
+            continue
+        if not assignment.scope:
+            names.append(assignment.name)
         template = template_of(pieces(statement, value[0].start, value[-1].end, session_value_edits(value)))
         name = assignment.name if assignment.name.startswith("@") else f"{assignment.scope or 'SESSION'} {assignment.name}"
         parts.append(name.encode("latin-1") + b" = " + render(template, statement.literals, session.answer))
-    if any(a.name.startswith("@") for a in kept):
+    if any(name.startswith("@") for name in names):
         session.leases.pin("user variable")
     async with _borrowed(session) as connection:
-        await connection.query(b"SET " + b", ".join(parts))
-        await _read_back(session, connection, [assignment.name for assignment in kept if not assignment.scope])
+        outcome = Outcome(warnings=(await connection.query(b"SET " + b", ".join(parts))).warnings)
+        await fetch_warnings(connection, outcome)
+        await _read_back(session, connection, names, wanted.charset)
+    return outcome.warning_list
 
 
-async def _read_back(session: Session, connection: Connection, names: list[str]) -> None:
-    if not names:
+async def _read_back(session: Session, connection: Connection, names: list[str], charset: Charset | None = None) -> None:
+    """Remember what was set on a connection: variables by their names, and the character set by SET NAMES."""
+    if not names and charset is None:
         return
     state = session.state
-    questions = [name if name.startswith("@") else f"@@SESSION.{name}" for name in names]
-    result = await connection.query(("SELECT " + ", ".join(questions)).encode("latin-1"))
-    row = parse_row(result.rows[0], len(names)) if result.rows else (None,) * len(names)
+    if "character_set_connection" in names:
+        names = [*names, "collation_connection"]
+    values = await _values(connection, names)
+    try:
+        await _check(session, connection, values)
+    except ProxyError:
+        # What else this SET has changed is not what the session has; the connection gets that back before its next statement.
+        touched = dict(connection.kind[4]) | {name: b"?" for name in names if not name.startswith("@")}
+        connection.kind = (*connection.kind[:4], tuple(sorted(touched.items())))
+        raise
+    if charset is not None:
+        _use_charset(session, charset)
     variables = dict(state.kind[4])
-    for name, value, column in zip(names, row, result.columns, strict=False):
+    for name, (value, column) in values.items():
         if name.startswith("@"):
             state.settings[variable_key(name)] = _literal(value, column)
-        else:
-            if name == "sql_mode" and value is not None:
-                await _check_sql_mode(session, connection, value.decode("latin-1").upper(), [n for n in names if n[0] != "@"])
-            if name == "character_set_client":
-                state.codec = _known_charset((value or b"").decode("latin-1")).codec
-            variables[name] = _literal(value, column)
-            if name in _TRACKED:
-                session.tell(changed_variable(name, value or b""))
+            continue
+        if name == "character_set_client":
+            state.codec = _charset_of(value).codec
+        variables[name] = _literal(value, column)
+        if name in _TRACKED:
+            session.tell(changed_variable(name, value or b""))
+    if "collation_connection" in variables:
+        # Each of the two sets the other; this one tells both.
+        variables.pop("character_set_connection", None)
     state.kind = (*state.kind[:4], tuple(sorted(variables.items())))
     connection.kind = (connection.kind[0], *state.kind[1:])
     state.settings_version += 1
     connection.primed = state.settings_version
 
 
-async def _check_sql_mode(session: Session, connection: Connection, value: str, names: Sequence[str]) -> None:
-    """The proxy reads SQL as servers do by default; modes that change that would let it misread a statement."""
+async def _values(connection: Connection, names: list[str]) -> dict[str, tuple[bytes | None, ColumnDefinition]]:
+    """What variables have been set to."""
+    if not names:
+        return {}
+    questions = [name if name.startswith("@") else f"@@SESSION.{name}" for name in names]
+    result = await connection.query(("SELECT " + ", ".join(questions)).encode("latin-1"))
+    row = parse_row(result.rows[0], len(names)) if result.rows else (None,) * len(names)
+    return dict(zip(names, zip(row, result.columns, strict=False), strict=False))
+
+
+async def _check(session: Session, connection: Connection, values: Mapping[str, tuple[bytes | None, ColumnDefinition]]) -> None:
+    """The proxy reads SQL as servers do by default; modes and character sets in which it would misread a statement are refused."""
+    if "character_set_client" in values:
+        _charset_of(values["character_set_client"][0])
+    mode = values["sql_mode"][0] if "sql_mode" in values else None
     refused = _MISREAD_MODES if session.passes_through else _LEXING_MODES
-    changed = [mode for mode in value.split(",") if mode in refused]
+    changed = [name for name in (mode or b"").decode("latin-1").upper().split(",") if name in refused]
     if changed:
-        # What else this SET has changed is not what the session has; the connection gets that back before its next statement.
-        touched = dict(connection.kind[4]) | dict.fromkeys(names, b"?")
-        connection.kind = (*connection.kind[:4], tuple(sorted(touched.items())))
         before = session.state.variable("sql_mode") or b"DEFAULT"
         await connection.query(b"SET SESSION sql_mode = " + before)
         raise ProxyError(UNSUPPORTED_SETTING, f"sql_mode {changed[0]} is not supported")
+
+
+def _charset_of(value: bytes | None) -> Charset:
+    return known_charset((value or b"").decode("latin-1"))
 
 
 def _literal(value: bytes | None, column: ColumnDefinition) -> bytes:
@@ -350,19 +314,7 @@ async def _set_transaction(session: Session, statement: Statement) -> None:
     words = [t.upper for t in tokens]
     at = words.index("TRANSACTION")
     characteristics = statement.text[tokens[at + 1].start : tokens[-1].end] if len(tokens) > at + 1 else ""
-    allowed = {
-        "ISOLATION",
-        "LEVEL",
-        "READ",
-        "WRITE",
-        "ONLY",
-        "COMMITTED",
-        "UNCOMMITTED",
-        "REPEATABLE",
-        "SERIALIZABLE",
-        ",",
-    }
-    if not characteristics or set(words[at + 1 :]) - allowed:
+    if not characteristics or set(words[at + 1 :]) - _CHARACTERISTICS:
         raise ProxyError(SYNTAX, "You have an error in your SQL syntax near TRANSACTION")
     if words[1] == "GLOBAL":
         raise ProxyError(PRIVILEGE, "SET GLOBAL is not for the proxy: do it on the shards' servers")
@@ -374,6 +326,7 @@ async def _set_transaction(session: Session, statement: Statement) -> None:
     names = ["transaction_isolation", "transaction_read_only"]
     if session.router.catalog.flavour == "mariadb":
         names = ["tx_isolation", "tx_read_only"]
-    async with _borrowed(session) as connection:
+    # Without autocommit it begins no transaction; one that has been asked for is not to get the new characteristics.
+    async with _borrowed(session, begins=session.state.in_transaction) as connection:
         await connection.query(f"SET SESSION TRANSACTION {characteristics}".encode())
         await _read_back(session, connection, names)

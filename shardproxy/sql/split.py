@@ -13,7 +13,8 @@ _PART: Final = re.compile(
 )
 # Statements whose bodies hold semicolons: with one of these the rest of the text is left whole.
 _BODY: Final = re.compile(
-    rb"(?:\s|--\s[^\n]*\n|\#[^\n]*\n|/\*.*?\*/)*+CREATE\s+(?:OR\s+REPLACE\s+)?(?:DEFINER\s*=\s*\S+\s+)?(?:AGGREGATE\s+)?"
+    rb"(?:\s|--\s[^\n]*\n|\#[^\n]*\n|/\*.*?\*/)*+(?:SET\s+STATEMENT\s[^;]*?\sFOR\s+)?"
+    rb"CREATE\s+(?:OR\s+REPLACE\s+)?(?:DEFINER\s*=\s*\S+\s+)?(?:AGGREGATE\s+)?"
     rb"(?:PROCEDURE|FUNCTION|TRIGGER|EVENT|PACKAGE)\b|(?:\s|/\*.*?\*/)*+BEGIN\s+NOT\s+ATOMIC\b"
     rb"|(?:\s|/\*.*?\*/)*+(?:\w+\s*+:\s*+(?:BEGIN|FOR|LOOP|WHILE|REPEAT)|FOR|LOOP|WHILE|REPEAT|CASE|IF)\b",
     re.IGNORECASE | re.DOTALL,

@@ -6,11 +6,12 @@ import pytest
 
 from tests.support.shop import S0, S1, Shop, run
 from tests.support.waiting import eventually
-from tests.support.wire import LOGIN_FLAGS, ClosedError, Err, WireClient, err, native_scramble, packet, sha2_scramble
+from tests.support.wire import LOGIN_FLAGS, MULTI_STATEMENTS, ClosedError, Err, WireClient, err, native_scramble, packet, sha2_scramble
 
 PING, INIT_DB, FIELD_LIST, STATISTICS, KILL = b"\x0e", b"\x02", b"\x04", b"\x09", b"\x0c"
 CHANGE_USER, SET_OPTION, RESET = b"\x11", b"\x1b", b"\x1f"
 OK = b"\0\0\0\x02\0\0\0"
+MORE_RESULTS = 8
 
 
 def test_ping_is_answered_with_the_session_s_status(running_shop: Shop) -> None:
@@ -89,6 +90,19 @@ def test_set_option_switches_several_statements_on_and_off(running_shop: Shop) -
         assert answer.errno == 1064
 
 
+def test_header_of_a_result_says_that_another_follows(shop: Shop) -> None:
+    """A client that skips the rows looks there: told otherwise, it takes the next result for the answer to its next command."""
+    shop.fill_users()
+    point, scattered, local = f"SELECT name FROM users WHERE uid = {S0}", "SELECT COUNT(*) FROM users", "SHOW WARNINGS"
+    for statements in ([point, scattered, point], [scattered, point], [local, scattered], [point, "SELECT 1"], [point]):
+        with WireClient(shop.proxy.port).login(flags=LOGIN_FLAGS | MULTI_STATEMENTS) as client:
+            client.send_packet(b"\x03" + ";".join(statements).encode())
+            for left in reversed(range(len(statements))):
+                assert not isinstance(client.read_result(), Err)
+                assert bool(client.header_status & MORE_RESULTS) == bool(client.status & MORE_RESULTS) == bool(left), statements
+            assert client.command(PING) == OK
+
+
 def test_process_kill_ends_another_connection_of_the_user(running_shop: Shop) -> None:
     """An unknown thread is 1094, another user's 1095, and the victim's next statement fails."""
     with running_shop.wire() as client, running_shop.wire() as victim:
@@ -100,6 +114,18 @@ def test_process_kill_ends_another_connection_of_the_user(running_shop: Shop) ->
         assert isinstance(answer, list)
         assert client.command(KILL + int(answer[0][0] or b"0").to_bytes(4, "little")) == OK
         assert victim.is_closed()
+
+
+@pytest.mark.parametrize("kill", [b"KILL CONNECTION_ID()", b"KILL HARD CONNECTION connection_id ( )"])
+def test_kill_of_one_s_own_connection(running_shop: Shop, kill: bytes) -> None:
+    """Without asking for its number; anything else in that place is refused."""
+    with running_shop.wire() as client:
+        for sql in (b"KILL CONNECTION_ID", b"KILL CONNECTION_ID() + 1", b"KILL x CONNECTION_ID()", b"KILL"):
+            answer = client.query(sql)
+            assert isinstance(answer, Err)
+            assert answer.errno == 1064
+        assert isinstance(client.query(kill), Err)
+        assert client.is_closed()
 
 
 def test_kill_stops_a_running_statement(running_shop: Shop) -> None:

@@ -1,5 +1,6 @@
 """What a session sets is its own, wherever its statements go, and nobody else ever sees it."""
 
+import contextlib
 from typing import Any
 
 import pymysql
@@ -104,6 +105,8 @@ def test_failed_set_changes_nothing(shop: Shop) -> None:
             ("SET NAMES utf8mb4 COLLATE utf8mb4_nonsense", 1273),
             ("SET NAMES latin1 COLLATE utf8mb4_bin", 1253),
             ("SET NAMES nonsense", 1115),
+            ("SET NAMES 'default'", 1115),
+            ("SET CHARACTER SET `DEFAULT`", 1115),
             ("SET GLOBAL max_connections = 1", 1227),
             ("SET", 1064),
         ):
@@ -219,6 +222,55 @@ def test_warnings_are_those_of_the_last_statement(shop: Shop) -> None:
         with pytest.raises(pymysql.err.OperationalError):
             run(connection, "SELECT nonsense FROM users")
         assert [row[:2] for row in run(connection, "SHOW ERRORS")] == [("Error", 1054)]
+
+
+def test_warnings_stay_until_a_statement_uses_a_table(shop: Shop) -> None:
+    """As on a server, which is asked here too: neither SET and the like nor a query without a table clears them."""
+    with shop.connect() as connection, shop.shards.servers[0].connect("app_0") as direct:
+        for warned in ("SELECT CAST('z' AS SIGNED) FROM countries RIGHT JOIN (SELECT 1) x ON 1", "SELECT nonsense FROM countries"):
+            for between in (
+                *("SELECT 1", "SELECT @@warning_count", "DO 1", "SET @a = 1", "SET time_zone = 'SYSTEM'", "BEGIN", "COMMIT", "ROLLBACK"),
+                *("SAVEPOINT a", "SHOW COUNT(*) WARNINGS", "SHOW PROCESSLIST", "-- nothing", "SELECT CAST('y' AS SIGNED)"),
+                *("SELECT 1 FROM countries", "SHOW TABLES", "SHOW DATABASES", "SELECT TABLE_NAME FROM information_schema.TABLES"),
+            ):
+                seen = []
+                for client in (connection, direct):
+                    with contextlib.suppress(pymysql.MySQLError):
+                        run(client, warned)
+                    run(client, between)
+                    seen.append((run(client, "SELECT @@warning_count, @@error_count"), [row[:2] for row in run(client, "SHOW WARNINGS")]))
+                assert seen[0] == seen[1], (warned, between)
+
+
+def test_warnings_of_a_set_are_the_client_s(shop: Shop) -> None:
+    """Its count is in the OK, as the server has it."""
+    with shop.connect() as connection, shop.shards.servers[0].connect("app_0") as direct:
+        seen = []
+        for client in (connection, direct):
+            with client.cursor() as cursor:
+                cursor.execute("SET max_error_count = 999999, group_concat_max_len = 1, time_zone = '+01:00', NAMES utf8mb4")
+                count = cursor.warning_count
+            seen.append((count, run(client, "SHOW WARNINGS"), run(client, "SELECT @@max_error_count, @@group_concat_max_len")))
+            run(client, "SET time_zone = 'SYSTEM'")
+        assert seen[0] == seen[1]
+        assert seen[0][0] == 2
+
+
+@pytest.mark.parametrize("charset", ["utf8mb4", "latin1"])
+def test_errors_are_in_the_client_s_character_set(shop: Shop, charset: str) -> None:
+    """As the server has sent them, by any way; also where SHOW WARNINGS repeats them."""
+    e = "é".encode("latin1" if charset == "latin1" else "utf-8")
+    insert = b"INSERT INTO countries (code) VALUES ('" + e + b"')"
+    with shop.wire() as client:
+        client.query(b"SET NAMES " + charset.encode())
+        assert client.query(insert) == []
+        for sql in (insert, insert + b", ('xx')", b"SELECT `" + e + b"` FROM users WHERE uid = 50", b"SELECT `" + e + b"` FROM users"):
+            answer = client.command(b"\x03" + sql)
+            assert answer[:1] == b"\xff"
+            assert b"'" + e + b"'" in answer
+            assert b"app_" not in answer
+            [(_, _, message)] = client.query(b"SHOW ERRORS")  # type: ignore[misc]
+            assert b"'" + e + b"'" in (message or b"")
 
 
 def test_schema_s_name_is_the_logical_one(shop: Shop) -> None:

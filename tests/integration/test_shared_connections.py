@@ -212,20 +212,86 @@ def test_reset_puts_the_character_set_back(setup: Setup) -> None:
             assert client.query(b"SELECT @@character_set_client, @@character_set_results") == [(b"utf8mb4", b"utf8mb4")]
 
 
-_BY_HALVES = pytest.mark.xfail(strict=True, reason="SET NAMES is done behind the other assignments")
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "NAMES utf8mb4 COLLATE nonsense",
+        "autocommit = 7",
+        "nonsense = 1",
+        "sql_mode = 'NONSENSE'",
+        "sql_mode = 'NO_BACKSLASH_ESCAPES'",
+        "character_set_client = gbk",
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("schema", WRITES)
+def test_set_that_fails_changes_nothing(setup: Setup, schema: str, bad: str, first: bool) -> None:
+    """All assignments or none; nor does the next one on the connection see any of it."""
+    asked = b"SELECT @@time_zone, @@max_error_count, @@sql_mode, @@character_set_client, @@collation_connection, @@character_set_results"
+    with setup.client(schema) as client, setup.client(schema) as other:
+        before = client.query(asked)
+        parts = [bad, "time_zone = '+05:00'", "max_error_count = 5"]
+        parts += [] if "NAMES" in bad or "character_set" in bad else ["NAMES latin1"]
+        assert isinstance(client.query(f"SET {', '.join(parts if first else parts[::-1])}".encode()), Err)
+        assert other.query(asked) == before
+        assert client.query(asked) == before
+
+
+CHARSETS = b"SELECT @@character_set_client, @@character_set_connection, @@character_set_results, @@collation_connection"
 
 
 @pytest.mark.parametrize(
-    "bad", [pytest.param("NAMES utf8mb4 COLLATE nonsense", marks=_BY_HALVES), "autocommit = 7", "nonsense = 1", "sql_mode = 'NONSENSE'"]
+    "statements",
+    [
+        ["SET NAMES latin1, character_set_connection = latin5"],
+        ["SET character_set_connection = latin5, NAMES latin1"],
+        ["SET collation_connection = latin5_bin, character_set_results = NULL, NAMES latin1, character_set_results = utf8mb4"],
+        ["SET NAMES utf8mb4 COLLATE utf8mb4_bin, NAMES latin1 COLLATE latin1_bin, time_zone = '+03:00'"],
+        ["SET CHARACTER SET latin1"],
+        ["SET CHARSET latin1, collation_connection = utf8mb4_bin"],
+        ["SET collation_connection = utf8mb4_bin, CHARACTER SET latin1"],
+        ["SET CHARACTER SET latin1", "SET NAMES utf8mb4"],
+        ["SET collation_connection = latin5_bin", "SET character_set_connection = latin2"],
+        ["SET character_set_connection = latin2", "SET collation_connection = latin5_bin"],
+        ["SET collation_server = latin2_bin", "SET NAMES latin1"],
+        ["SET NAMES latin1, @a = 'é', @b = collation('a')"],
+    ],
+    ids="; ".join,
 )
-@pytest.mark.parametrize("first", [True, False])
-def test_set_that_fails_changes_nothing(setup: Setup, bad: str, first: bool) -> None:
-    """All assignments or none."""
-    with setup.client() as client:
-        before = client.query(b"SELECT @@time_zone, @@max_error_count")
-        parts = [bad, "time_zone = '+05:00'", "max_error_count = 5"]
-        assert isinstance(client.query(f"SET {', '.join(parts if first else parts[::-1])}".encode()), Err)
-        assert client.query(b"SELECT @@time_zone, @@max_error_count") == before
+def test_character_sets_are_those_of_a_server(setup: Setup, statements: list[str]) -> None:
+    """By SET NAMES, SET CHARACTER SET and single variables, each in its turn, on every connection that the session gets."""
+    setup.in_w("ALTER DATABASE w CHARACTER SET latin2")
+    asked = CHARSETS + b", @@collation_server, HEX(@a), @b"
+    with setup.shards.servers[0].connect("w") as direct:
+        for sql in statements:
+            run(direct, sql)
+        wanted = [tuple(None if value is None else str(value).encode() for value in row) for row in run(direct, asked.decode())]
+    with setup.client("w") as one, setup.client("w") as other:
+        before = other.query(asked)
+        for sql in statements:
+            assert one.query(sql.encode()) == []
+            if "@a" not in sql:
+                assert other.query(asked) == before
+        assert one.query(asked) == wanted
+
+
+@pytest.mark.parametrize("variable", ["collation_connection = 'utf16_bin'", "character_set_connection = 'ucs2'"])
+@pytest.mark.parametrize("schema", WRITES)
+def test_connection_s_character_set_that_is_not_ascii_s(setup: Setup, schema: str, variable: str) -> None:
+    """Settings that come behind it reach the server as they are, the session's own and those of whoever gets the connection next."""
+    asked = b"SELECT @@time_zone, @@collation_connection, @@sql_mode, @@lc_time_names, @@character_set_results"
+    with setup.client(schema) as one, setup.client(schema) as other:
+        assert other.query(b"SET time_zone = '-02:00', lc_time_names = 'de_DE'") == []
+        seen = other.query(asked)
+        for sql in (f"SET {variable}", "SET character_set_results = NULL", "SET sql_mode = 'ANSI'", "SET sql_mode = DEFAULT"):
+            one.query(sql.encode())
+            assert other.query(asked) == seen
+        mine = one.query(asked)
+        assert one.query(b"SET time_zone = CONVERT('+03:00' USING latin1)") == []
+        assert other.query(asked) == seen
+        assert one.query(asked) == [(b"+03:00", *mine[0][1:])]  # type: ignore[misc]
+        assert one.query(b"SET NAMES utf8mb4") == []
+        assert other.query(asked) == seen
 
 
 def test_character_set_results_of_null(setup: Setup) -> None:

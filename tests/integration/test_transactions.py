@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.shop import S0, S1, S2, S3, Shop, run
 from tests.support.waiting import eventually
+from tests.support.wire import Err
 
 IN_TRANSACTION, AUTOCOMMIT = 1, 2
 SP1501 = "SP1501"
@@ -262,3 +263,22 @@ def test_reference_writes_are_the_same_everywhere(shop: Shop) -> None:
         assert len({tuple(rows) for rows in copies.values()}) == 1
         assert [row[1] for row in copies["s0"]] == ["bb", "cc", "ee"]
         assert run(connection, "SELECT id, code, seen FROM countries ORDER BY id") == list(copies["s0"])
+
+
+def test_set_session_transaction_begins_none(shop: Shop) -> None:
+    """Without autocommit either: the characteristics of the next one can still be set. One that is open goes on as it was begun."""
+    with shop.wire() as client:
+        for sql in (
+            b"SET autocommit = 0",
+            b"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+            b"SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+        ):
+            assert client.query(sql) == [], sql
+            assert not client.status & IN_TRANSACTION
+        assert client.query(b"SELECT @@tx_isolation") == [(b"READ-COMMITTED",)]
+        client.query(b"ROLLBACK")
+        for sql in (b"BEGIN", b"SET SESSION TRANSACTION READ ONLY", b"INSERT INTO users (uid) VALUES (%d)" % S0, b"COMMIT"):
+            assert client.query(sql) == [], sql
+        answer = client.query(b"INSERT INTO users (uid) VALUES (%d)" % (S0 + 1))
+        assert isinstance(answer, Err)
+        assert answer.errno == 1792

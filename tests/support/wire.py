@@ -15,6 +15,7 @@ SECURE_CONNECTION = 1 << 15
 PLUGIN_AUTH = 1 << 19
 COMPRESS = 1 << 5
 ZSTD = 1 << 26
+MULTI_STATEMENTS = 1 << 16
 LOGIN_FLAGS = 1 | PROTOCOL_41 | 1 << 13 | SECURE_CONNECTION | 1 << 17 | PLUGIN_AUTH
 
 
@@ -31,7 +32,7 @@ class Err(NamedTuple):
 
 class WireClient:
     """One socket. Packets are sent and read one at a time; `sequence` is that of the packet read last,
-    `status` that of the last result."""
+    `status` that of the last result, `header_status` the one behind its columns."""
 
     def __init__(self, port: int, timeout_s: float = 15.0, host: str = "127.0.0.1") -> None:
         self._set_up(socket.create_connection((host, port), timeout_s))
@@ -47,6 +48,7 @@ class WireClient:
         self.socket = connected
         self.sequence = -1
         self.status = 0
+        self.header_status = 0
         self.salt = b""
         self.greeting = b""
         self._buffer = b""
@@ -220,7 +222,9 @@ class WireClient:
             return []
         for _ in range(first[0]):
             self.read_packet()
-        assert self.read_packet()[:1] == b"\xfe"
+        end = self.read_packet()
+        assert end[:1] == b"\xfe"
+        self.header_status = int.from_bytes(end[3:5], "little")
         rows: list[tuple[bytes | None, ...]] = []
         while True:
             payload = self.read_packet()

@@ -57,6 +57,14 @@ def test_err_reads_back() -> None:
     assert parse_err(build_err(packet)) == packet
 
 
+def test_err_in_another_character_set_reads_back() -> None:
+    """It is kept as it came, beside a text that any log can take."""
+    payload = b"\xff\x7a\x04#42S02Table 'caf\xe9'"
+    packet = parse_err(payload)
+    assert build_err(packet) == payload
+    assert packet.message.encode() == "Table 'caf\ufffd'".encode()
+
+
 def test_err_without_sqlstate_is_understood() -> None:
     """That is how it comes before the capabilities are agreed."""
     assert parse_err(b"\xff\x10\x04Too many connections") == ErrPacket(1040, "HY000", "Too many connections")
