@@ -357,7 +357,8 @@ class MySQLConnection(asyncio.Protocol):
             return
         if not self.busy:
             # Without a goodbye the server would log an aborted connection.
-            self._transport.write(encode_packet(bytes((Command.QUIT,)), 0))
+            if not self._transport.is_closing():
+                self._transport.write(encode_packet(bytes((Command.QUIT,)), 0))
         elif kill:
             self._on_abandon(self.thread_id)
         self.closed = True

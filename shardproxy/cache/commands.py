@@ -159,14 +159,16 @@ _ALL: Final[Mapping[str, Callable[[Sequence[Any]], Any] | None]] = {
     "PUBSUB NUMSUB": _counts,
     "CLIENT LIST": _joined,
     "SCRIPT EXISTS": _by_place,
+    "SLOWLOG GET": _joined,
+    "SLOWLOG LEN": sum,
     "WAIT": min,
     **dict.fromkeys(
         ("PING", "FLUSHDB", "FLUSHALL", "SWAPDB", "SCRIPT LOAD", "SCRIPT FLUSH", "SCRIPT KILL", "FUNCTION LOAD", "FUNCTION DELETE",
          "FUNCTION FLUSH", "FUNCTION RESTORE", "CONFIG SET", "CONFIG RESETSTAT", "CONFIG REWRITE", "SLOWLOG RESET", "LATENCY RESET",
          "MEMORY PURGE", "ACL SETUSER", "ACL DELUSER", "ACL SAVE", "ACL LOAD", "SAVE", "BGSAVE", "BGREWRITEAOF"), _same),
-    # A reply of each node, by its name.
+    # What all say once, the rest by node.
     **dict.fromkeys(
-        ("INFO", "CONFIG GET", "LASTSAVE", "MEMORY STATS", "MEMORY DOCTOR", "MEMORY MALLOC-STATS", "SLOWLOG GET", "SLOWLOG LEN",
+        ("INFO", "CONFIG GET", "LASTSAVE", "MEMORY STATS", "MEMORY DOCTOR", "MEMORY MALLOC-STATS",
          "LATENCY HISTORY", "LATENCY LATEST", "LATENCY DOCTOR", "ROLE"), None),
 }  # fmt: skip
 _ANY: Final = (

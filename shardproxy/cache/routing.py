@@ -73,7 +73,8 @@ class Router:
             case Spread.CHANNEL:
                 return Route([Part(self.node_of(args[1]), args)])
             case Spread.ALL:
-                return self._named(command, args, ALL_NODES)
+                nodes = self.slots.nodes
+                return Route([Part(node, args) for node in nodes], command.merge or _agreed(nodes))
             case Spread.ANY:
                 return Route([Part(random.choice(self.slots.nodes), args)])
         name = " ".join(str(arg) for arg in args[: 1 + extra])
@@ -149,6 +150,25 @@ def _by_places(places: Sequence[Sequence[int]]) -> Callable[[Sequence[Any]], Any
         for of_part, reply in zip(places, replies, strict=True):
             for place, value in zip(of_part, reply, strict=True):
                 found[place] = value
+        return found
+
+    return join
+
+
+def _agreed(names: Sequence[str]) -> Callable[[Sequence[Any]], Any]:
+    """What all nodes say is said once; where they differ it is told by node, of a mapping key by key."""
+
+    def join(replies: Sequence[Any]) -> Any:
+        first = replies[0]
+        if all(reply == first for reply in replies):
+            return first
+        if not all(isinstance(reply, dict) for reply in replies):
+            return dict(zip(names, replies, strict=True))
+        found = {}
+        for key in dict.fromkeys(key for reply in replies for key in reply):
+            values = {name: reply[key] for name, reply in zip(names, replies, strict=True) if key in reply}
+            same = len(values) == len(names) and all(value == first.get(key) for value in values.values())
+            found[key] = first[key] if same else values
         return found
 
     return join

@@ -713,13 +713,13 @@ def main() -> int:
         return 0
     outcomes: list[Outcome] = []
     try:
-        with ProcessPoolExecutor(options.jobs, initializer=_begin) as pool:
+        with ProcessPoolExecutor(options.jobs, initializer=_begin) as pool, ExitStack() as stack:
+            stack.callback(pool.shutdown, cancel_futures=True)
             until = time.monotonic() + options.minutes * 60
             under_way = [pool.submit(_carry_out, case.name, options.seed, options.keep) for case in cases]
             for future in as_completed(under_way):
                 if time.monotonic() > until:
-                    for other in under_way:
-                        other.cancel()
+                    pool.shutdown(wait=False, cancel_futures=True)
                 if future.cancelled():
                     continue
                 outcome = future.result()
