@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
+from shardproxy.cache.errors import NotRoutable
+
 Args = Sequence[Any]
 # The places of the keys among the words of a command.
 Finder = Callable[[Args], Sequence[int]]
@@ -77,6 +79,25 @@ def _stored(*options: str) -> Finder:
     return find
 
 
+def _sorted(args: Args) -> Sequence[int]:
+    """SORT: also the patterns behind BY and GET are keys, which must be in the slot of the others; without a tag they may be in any."""
+    places = [1]
+    for at in range(2, len(args) - 1):
+        word = _word(args[at])
+        if word == "STORE":
+            places.append(at + 1)
+        elif word in ("BY", "GET") and "*" in (pattern := _text(args[at + 1])):
+            tag = pattern.partition("{")[2].partition("}")[0]
+            if "}" not in pattern or not tag or "*" in tag:
+                raise NotRoutable(f"{word} {pattern} may name keys of any slot: give it, and the key that is sorted, one tag in braces")
+            places.append(at + 1)
+    return places
+
+
+def _text(arg: object) -> str:
+    return arg.decode("latin-1") if isinstance(arg, bytes) else str(arg)
+
+
 def _word(arg: object) -> str:
     if isinstance(arg, bytes):
         return arg.decode("latin-1").upper()
@@ -141,8 +162,8 @@ _FINDERS: Final[Mapping[str, Finder]] = {
     **{name: _counted(2, (1,)) for name in ("ZDIFFSTORE", "ZINTERSTORE", "ZUNIONSTORE")},
     "XREAD": _streams,
     "XREADGROUP": _streams,
-    "SORT": _stored("STORE"),
-    "SORT_RO": _span(1, 1, 1),
+    "SORT": _sorted,
+    "SORT_RO": _sorted,
     "GEORADIUS": _stored("STORE", "STOREDIST"),
     "GEORADIUSBYMEMBER": _stored("STORE", "STOREDIST"),
 }

@@ -7,6 +7,7 @@ same time and gives, for each, a list with an answer per command: a reply, an er
 from __future__ import annotations
 
 import random
+import textwrap
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -78,6 +79,8 @@ class Core:
             return (yield from self._scan(args, options))
         if target is None and name == "RANDOMKEY":
             return (yield from self._random_key(args, options))
+        if target is None and name == "KEYS":
+            return (yield from self._keys(args, options))
         route = self.router.route(args, target)
         answers = yield from self._asked([Ask(part.node, [(part.args, dict(options))]) for part in route.parts])
         replies = [self.reply(ask.node, args, answer[0]) for ask, answer in zip(route.parts, answers, strict=True)]
@@ -141,6 +144,13 @@ class Core:
         if int(cursor):
             following = int(cursor) * _MOST_NODES + at
         return following, [key for key in keys if self.router.node_of(key) == node]
+
+    def _keys(self, args: Args, options: Options) -> Operation[list[Any]]:
+        """As `_scan`, all at once."""
+        asks = [Ask(node, [(args, dict(options))]) for node in self.router.slots.nodes]
+        answers = yield from self._asked(asks)
+        found = [(ask.node, self.reply(ask.node, args, answer[0])) for ask, answer in zip(asks, answers, strict=True)]
+        return [key for node, keys in found for key in keys if self.router.node_of(key) == node]
 
     def _random_key(self, args: Args, options: Options) -> Operation[Any]:
         nodes = list(self.router.slots.nodes)
@@ -209,7 +219,8 @@ def first_error(stack: Sequence[tuple[Args, Options]], replies: Sequence[Any]) -
     """The first error of a pipeline, which says which command it belongs to."""
     for number, ((args, _), reply) in enumerate(zip(stack, replies, strict=True), 1):
         if isinstance(reply, RedisError):
-            text = " ".join(str(arg)[:60] for arg in args[:4])
+            # As redis-py shortens it.
+            text = textwrap.shorten(" ".join(map(str, args)), 100, placeholder="...", break_long_words=True)
             reply.args = (f"Command # {number} ({text}) of pipeline caused error: {reply}", *reply.args[1:])
             return reply
     return None

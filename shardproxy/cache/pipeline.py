@@ -166,7 +166,9 @@ class Pipeline(RedisModuleCommands, CoreCommands):
         self._stack.clear()
         self.scripts = set()
 
-    close = reset
+    def close(self) -> None:
+        """As `reset`."""
+        self.reset()
 
     def discard(self) -> None:
         """Forget what was queued."""

@@ -53,6 +53,21 @@ def test_a_command_over_slots_is_refused_with_the_remedy(cache: Any) -> None:
         cache.sinter(one, other)
 
 
+def test_sorting_by_other_keys_needs_them_in_the_slot(cache: Any, servers: list[RedisServer]) -> None:
+    """A server would take those that lie elsewhere as missing, and give a wrong order."""
+    for one in (cache, servers[-1].client()):
+        one.rpush("{u}ids", "1", "2", "3")
+        one.mset({"{u}w1": 3, "{u}w2": 1, "{u}w3": 2, "{u}n1": "a", "{u}n2": "b", "{u}n3": "c"})
+        assert one.sort("{u}ids", by="{u}w*", get=["#", "{u}n*"]) == [b"2", b"b", b"3", b"c", b"1", b"a"]
+    with pytest.raises(NotRoutable, match="any slot"):
+        cache.sort("{u}ids", by="w*")
+    with pytest.raises(NotRoutable, match="any slot"):
+        cache.sort("{u}ids", get="{n*}")
+    with pytest.raises(CrossSlotError):
+        cache.sort("{u}ids", by="{v}w*")
+    assert cache.sort("{u}ids", by="nosort", get="#") == [b"1", b"2", b"3"]
+
+
 @pytest.mark.parametrize("words", ["MULTI", "SUBSCRIBE a", "SELECT 1", "SHUTDOWN", "FT.SEARCH a", "NOSUCH a", "GET"])
 def test_what_is_for_no_node_is_refused(cache: Any, words: str) -> None:
     with pytest.raises(NotRoutable):
@@ -91,7 +106,7 @@ def test_keys_of_others_are_not_scanned(cache: Any, servers: list[RedisServer]) 
     """What lies on a node that does not own it is not part of the cache."""
     key = keys_of(cache, "c0")[0]
     servers[1].client().set(key, "stray")
-    assert cache.scan(0)[1] == []
+    assert cache.scan(0)[1] == [] and cache.keys() == []
     assert cache.get(key) is None
 
 

@@ -271,7 +271,10 @@ class Pipeline(AsyncRedisModuleCommands, AsyncCoreCommands):  # type: ignore[mis
         self._stack.clear()
         self.scripts = set()
 
-    aclose = reset
+    async def aclose(self) -> None:
+        """As `reset`."""
+        await self.reset()
+
     discard = reset
 
     def register_script(self, script: Any) -> Any:
