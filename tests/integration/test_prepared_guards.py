@@ -56,7 +56,7 @@ def test_clients_do_not_notice(shards: Shards, start_proxy: Callable[..., ProxyP
                 answer = client.execute(statement.id, [integer(number), integer(op)])
                 if isinstance(answer, Err):
                     refused.append(answer)
-        client.close()
+        client.socket.close()
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(CLIENTS)]
     for thread in threads:
