@@ -151,7 +151,10 @@ def while_a_proxy_is_slow(move_servers: Servers, bug: str) -> list[str]:
             run.ledger.run_for(0.5)
             assert started(run, bug).wait() == 0
             run.ledger.run_for(0.5)
-        return faults(run)
+        found = faults(run)
+        if bug and found:
+            assert any("acknowledged was" in text for text in run.ledger.wrong)
+        return found
 
 
 @pytest.mark.parametrize("bug", ["", "replacing"])
