@@ -174,7 +174,6 @@ _SPLIT: Final[Mapping[str, Command]] = {
 }
 _ALL: Final[Mapping[str, Callable[[Sequence[Any]], Any] | None]] = {
     "DBSIZE": sum,
-    "KEYS": _joined,
     "PUBSUB CHANNELS": _joined,
     "PUBSUB NUMPAT": sum,
     "PUBSUB NUMSUB": _counts,
@@ -206,6 +205,7 @@ _NOT_FIRST: Final = frozenset(("CMS.MERGE", "JSON.MGET", "JSON.MSET", "JSON.DEBU
                                "TS.MREVRANGE", "TS.QUERYINDEX", "TS.CREATERULE", "TS.DELETERULE"))  # fmt: skip
 
 NAMED: Final = Command(Spread.NAMED)
+KEYS: Final = Command(Spread.ALL)
 FIRST: Final = Command(Spread.KEYS, _span(1, 1, 1))
 
 
@@ -220,6 +220,7 @@ def _table() -> dict[str, Command]:
     table |= {name: Command(Spread.ALL, merge=merge) for name, merge in _ALL.items()}
     table |= dict.fromkeys(_ANY, Command(Spread.ANY))
     table |= dict.fromkeys(_REFUSED.split(), Command(Spread.REFUSED))
+    table["KEYS"] = KEYS
     table["PUBLISH"] = Command(Spread.CHANNEL, _span(1, 1, 1))
     return table
 

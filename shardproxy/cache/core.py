@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from redis.commands import READ_COMMANDS
-from redis.exceptions import ConnectionError, RedisError  # noqa: A004 - redis-py's name
+from redis.exceptions import ConnectionError  # noqa: A004 - redis-py's name
 
 from shardproxy.cache.commands import Args
 from shardproxy.cache.errors import AmbiguousResultError, NodeDownError, NotRoutable
@@ -79,8 +79,6 @@ class Core:
             return (yield from self._scan(args, options))
         if target is None and name == "RANDOMKEY":
             return (yield from self._random_key(args, options))
-        if target is None and name == "KEYS":
-            return (yield from self._keys(args, options))
         route = self.router.route(args, target)
         answers = yield from self._asked([Ask(part.node, [(part.args, dict(options))]) for part in route.parts])
         replies = [self.reply(ask.node, args, answer[0]) for ask, answer in zip(route.parts, answers, strict=True)]
@@ -145,13 +143,6 @@ class Core:
             following = int(cursor) * _MOST_NODES + at
         return following, [key for key in keys if self.router.node_of(key) == node]
 
-    def _keys(self, args: Args, options: Options) -> Operation[list[Any]]:
-        """As `_scan`, all at once."""
-        asks = [Ask(node, [(args, dict(options))]) for node in self.router.slots.nodes]
-        answers = yield from self._asked(asks)
-        found = [(ask.node, self.reply(ask.node, args, answer[0])) for ask, answer in zip(asks, answers, strict=True)]
-        return [key for node, keys in found for key in keys if self.router.node_of(key) == node]
-
     def _random_key(self, args: Args, options: Options) -> Operation[Any]:
         nodes = list(self.router.slots.nodes)
         random.shuffle(nodes)
@@ -215,10 +206,10 @@ class Core:
                 script.sha = yield from self.command(["SCRIPT LOAD", script.script], {TARGET: ALL_NODES})
 
 
-def first_error(stack: Sequence[tuple[Args, Options]], replies: Sequence[Any]) -> RedisError | None:
+def first_error(stack: Sequence[tuple[Args, Options]], replies: Sequence[Any]) -> Exception | None:
     """The first error of a pipeline, which says which command it belongs to."""
     for number, ((args, _), reply) in enumerate(zip(stack, replies, strict=True), 1):
-        if isinstance(reply, RedisError):
+        if isinstance(reply, Exception):
             # As redis-py shortens it.
             text = textwrap.shorten(" ".join(map(str, args)), 100, placeholder="...", break_long_words=True)
             reply.args = (f"Command # {number} ({text}) of pipeline caused error: {reply}", *reply.args[1:])

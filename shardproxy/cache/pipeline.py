@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from redis.commands import CoreCommands, RedisModuleCommands
 from redis.exceptions import RedisError, WatchError
 
+from shardproxy.cache.commands import Spread, look_up
 from shardproxy.cache.core import Options, first_error
 from shardproxy.cache.errors import AmbiguousResultError, NodeDownError, NotRoutable
 from shardproxy.cache.nodes import LOST
@@ -27,12 +28,15 @@ class Stack:
     def __init__(self, router: Router, *, transaction: bool) -> None:
         self.router = router
         self.commands: list[tuple[Sequence[Any], Options]] = []
-        self.transactional = transaction
+        self.transactional = self._from_the_start = transaction
         self.node = ""
-        self.slot = -1
+        self._first: Sequence[Any] = ()
 
     def place(self, args: Sequence[Any]) -> str:
         """The node of the transaction, once this command is part of it. Raises `CrossSlotError`, `NotRoutable`."""
+        spread = look_up(args)[0].spread
+        if spread in (Spread.ALL, Spread.NAMED, Spread.REFUSED):
+            raise NotRoutable(f"{args[0]} does not belong into a transaction, which is on one node: {spread.value}")
         keys = self.router.keys_of(args)
         if not keys:
             if not self.node:
@@ -40,16 +44,15 @@ class Stack:
             return self.node
         slot = self.router.one_slot(f"a transaction with {args[0]}", [*keys, *self._first])
         if not self.node:
-            self.slot, self.node = slot, self.router.slots.owners[slot]
+            self.node = self.router.slots.owners[slot]
             self._first = [keys[0]]
         return self.node
-
-    _first: Sequence[Any] = ()
 
     def clear(self) -> None:
         """Nothing waits any more."""
         self.commands = []
-        self.node, self.slot, self._first = "", -1, ()
+        self.transactional = self._from_the_start
+        self.node, self._first = "", ()
 
 
 def watched_no_more(inner: Any) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from shardproxy.cache.commands import FIRST, Args, Command, Spread, look_up
+from shardproxy.cache.commands import FIRST, KEYS, Args, Command, Spread, look_up
 from shardproxy.cache.errors import CrossSlotError, NotRoutable
 from shardproxy.topology.slots import SlotMap, slot_of
 
@@ -74,13 +74,18 @@ class Router:
                 return Route([Part(self.node_of(args[1]), args)])
             case Spread.ALL:
                 nodes = self.slots.nodes
-                return Route([Part(node, args) for node in nodes], command.merge or _agreed(nodes))
+                join = self._owned(nodes) if command is KEYS else command.merge or _agreed(nodes)
+                return Route([Part(node, args) for node in nodes], join)
             case Spread.ANY:
                 return Route([Part(random.choice(self.slots.nodes), args)])
         name = " ".join(str(arg) for arg in args[: 1 + extra])
         if command.spread is Spread.REFUSED:
             raise NotRoutable(f"{name} belongs to one connection, which a sharded cache does not have: use pipeline() or pubsub()")
         raise NotRoutable(f"which node is {name} for? Name it: target_nodes='{self.slots.nodes[0]}', or 'all'")
+
+    def _owned(self, nodes: Sequence[str]) -> Callable[[Sequence[Any]], list[Any]]:
+        """Of each node's keys those that it owns: what else lies there is not part of the cache."""
+        return lambda replies: [key for node, keys in zip(nodes, replies, strict=True) for key in keys if self.node_of(key) == node]
 
     def slot(self, command: Command, args: Args, extra: int = 0) -> int:
         """The one slot of a command's keys."""

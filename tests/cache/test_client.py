@@ -106,7 +106,7 @@ def test_keys_of_others_are_not_scanned(cache: Any, servers: list[RedisServer]) 
     """What lies on a node that does not own it is not part of the cache."""
     key = keys_of(cache, "c0")[0]
     servers[1].client().set(key, "stray")
-    assert cache.scan(0)[1] == [] and cache.keys() == []
+    assert cache.scan(0)[1] == [] and cache.keys() == [] and cache.pipeline().keys().execute() == [[]]
     assert cache.get(key) is None
 
 
@@ -133,6 +133,25 @@ def test_a_transaction_is_all_or_nothing_and_on_one_slot(cache: Any) -> None:
     assert pipe.execute() == [True, 2]
     pipe.set("elsewhere", 1)
     assert pipe.execute() == [True]
+
+
+@pytest.mark.parametrize("words", ["DBSIZE", "FLUSHALL", "KEYS *", "SCAN 0", "SELECT 1"])
+def test_what_is_for_all_nodes_is_not_done_on_one_by_a_transaction(cache: Any, words: str) -> None:
+    pipe = cache.pipeline(transaction=True)
+    pipe.set("a", 1)
+    with pytest.raises(NotRoutable, match="transaction"):
+        pipe.execute_command(*words.split())
+
+
+def test_a_pipeline_that_has_watched_is_none_afterwards_but_a_pipeline(cache: Any) -> None:
+    pipe = cache.pipeline()
+    pipe.watch("a")
+    pipe.multi()
+    pipe.set("a", 1)
+    assert pipe.execute() == [True]
+    for node in ("c0", "c1", "c2"):
+        pipe.set(keys_of(cache, node)[0], 1)
+    assert pipe.execute() == [True] * 3
 
 
 def test_a_watched_key_that_changes_ends_the_transaction(open_cache: Open) -> None:
